@@ -1,0 +1,1 @@
+"""What a model is: manifest, package files, store, tokenizer."""

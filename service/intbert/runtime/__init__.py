@@ -1,0 +1,1 @@
+"""Running models: engines behind one protocol, batch policy, worker pool, and tasks that turn logits into answers."""

@@ -1,0 +1,84 @@
+# One command per wish; `make help` lists them. Two of them set up everything: `make serve` and `make test`.
+# Needs Debian or Ubuntu with Python >= 3.11 (python3-venv, python3-dev), a C++20 compiler and make.
+
+PYTHON ?= python3
+VENV   ?= .venv
+HOST   ?= 127.0.0.1
+PORT   ?= 8000
+ARGS   ?=
+
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+STAMPS := $(VENV)/stamps
+CMAKE  := $(BIN)/cmake
+
+CPP_SOURCES := $(shell find service/kernels -name '*.cpp' -o -name '*.h' 2>/dev/null)
+SOURCES     := $(CPP_SOURCES) $(shell find service/intbert -type f -not -name '*.so' -not -path '*/__pycache__/*')
+CHECKED     := service tests benchmarks loadtest deploy
+
+.DEFAULT_GOAL := help
+.PHONY: help serve install test check lint format pytest sanitize bench-prototype clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+serve: $(STAMPS)/package ## install the service and start it on the bundled models (HOST, PORT, ARGS="--help")
+	$(BIN)/intbert serve --host $(HOST) --port $(PORT) $(ARGS)
+
+install: $(STAMPS)/package ## install the service without starting it
+
+test: $(STAMPS)/test $(STAMPS)/package ## install everything, lint, build with sanitizers, run all tests
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory sanitize
+	$(MAKE) --no-print-directory pytest
+
+lint: $(STAMPS)/test ## ruff, mypy, import rules, clang-format
+	$(BIN)/ruff check $(CHECKED)
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/mypy
+	PYTHONPATH=service $(BIN)/lint-imports --no-cache
+	$(BIN)/clang-format --dry-run --Werror $(CPP_SOURCES)
+
+format: $(STAMPS)/test ## rewrite the sources in the project's style
+	$(BIN)/ruff check --fix $(CHECKED)
+	$(BIN)/ruff format $(CHECKED)
+	$(BIN)/clang-format -i $(CPP_SOURCES)
+
+pytest: $(STAMPS)/test $(STAMPS)/package ## the tests alone (ARGS="-k name")
+	$(BIN)/pytest $(ARGS)
+
+sanitize: $(STAMPS)/test ## build the kernels' own tests with ASan and UBSan and run them
+	$(CMAKE) -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
+		-DPython_EXECUTABLE=$(abspath $(BIN)/python) -DINTBERT_SANITIZE=ON -DINTBERT_TESTS=ON -DINTBERT_PYTHON=OFF
+	$(CMAKE) --build build/sanitize
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+
+bench-prototype: $(STAMPS)/package ## the kernel prototype against its targets
+	$(BIN)/python benchmarks/prototype.py $(ARGS)
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/serve: requirements/serve.txt $(STAMPS)/venv
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements/serve.txt
+	touch $@
+
+# torch comes first: what depends on it must find this machine's build of it.
+$(STAMPS)/torch: requirements/torch.txt $(STAMPS)/serve
+	$(PIP) install --quiet -r requirements/torch.txt
+	touch $@
+
+$(STAMPS)/test: requirements/test.txt $(STAMPS)/torch
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements/test.txt
+	touch $@
+
+# A real installation, not an editable one: what runs and what is tested is what a wheel contains.
+$(STAMPS)/package: pyproject.toml CMakeLists.txt $(SOURCES) $(STAMPS)/serve
+	$(PIP) install --quiet --no-deps --no-build-isolation --force-reinstall .
+	touch $@

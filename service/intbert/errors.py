@@ -1,7 +1,7 @@
 """One error tree. Every error that a user can cause or meet carries a stable `code`, a message and optional details.
 
     IntbertError
-    |- InputError            the request's content; code says which: empty_text, too_long, wrong_task, invalid_parameter, ...
+    |- InputError            the request's content; code says which: empty_text, too_long, wrong_task, ...
     |- NotFoundError         model_not_found, version_not_found, variant_not_found
     |- OverloadedError       overloaded; retry_after_ms
     |- DeadlineError         deadline_exceeded

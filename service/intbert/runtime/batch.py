@@ -88,7 +88,7 @@ class RaggedBatch:
 
 
 def split_logits(logits: NDArray[Any], batch: RaggedBatch, *, per_token: bool) -> list[NDArray[Any]]:
-    """An engine's result, one array a sequence: (labels,), or (its tokens, outputs) for span models. Copies: no aliasing."""
+    """An engine's result, one array a sequence: (labels,), or (its tokens, outputs) for span models. Copies."""
     if per_token:
         return [logits[tokens].copy() for tokens in batch.slices()]
     return [row.copy() for row in logits]

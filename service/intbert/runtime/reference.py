@@ -23,7 +23,9 @@ class ReferenceEngine:
         self.weights_bytes = sum(array.nbytes for array in program.tensors().values())
 
     def session(self, threads: int) -> EngineSession:
-        """`threads` changes nothing: NumPy decides, and the bits are the same."""
+        """NumPy decides about threads; the bits are the same for any number. ValueError for threads < 1."""
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
         return ReferenceSession(self._program)
 
     def arena_bytes(self) -> int:

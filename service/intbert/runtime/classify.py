@@ -1,0 +1,89 @@
+"""Classification: logits to labels with scores. Pure; the floats here are outside of the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intbert.errors import InputError
+from intbert.runtime.answers import ModelRef, Timings, Usage
+
+Function = Literal["softmax", "sigmoid", "none"]
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+SCORE_DIGITS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextInput:
+    """One input: a text, or a pair."""
+
+    text: str
+    text_pair: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyParameters:
+    """None is the default: the task's model, newest version, default variant, all labels, the model's own function."""
+
+    model: str | None = None
+    version: str | None = None
+    variant: str | None = None
+    top_k: int | None = None
+    function_to_apply: Function | None = None
+    truncation: Literal["error", "truncate"] = "error"
+    return_digest: bool = False
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelScore:
+    """`score` has six digits; with the function `none` it is the logit."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyResult:
+    """The answer to one request: results, usage and digests have one entry for each input, in the order sent."""
+
+    model: ModelRef
+    results: tuple[tuple[LabelScore, ...], ...]  # best first
+    usage: tuple[Usage, ...]
+    digests: tuple[str, ...] | None  # None unless asked for
+    logits: tuple[NDArray[Any], ...]  # (labels,) each: int32, or float32 of a float variant
+    timings: Timings
+
+
+def default_function(problem_type: ProblemType, labels: int) -> Function:
+    """Regression has no function; several labels at once, or one label alone, are judged each by itself."""
+    if problem_type == "regression":
+        return "none"
+    return "sigmoid" if problem_type == "multi_label_classification" or labels == 1 else "softmax"
+
+
+def apply_function(logits: NDArray[np.float64], function: Function) -> NDArray[np.float64]:
+    """Scores of real logits (labels,); exact at any magnitude: no exponential of a positive number is taken."""
+    if function == "softmax":
+        powers = np.exp(logits - logits.max())
+        return np.asarray(powers / powers.sum())
+    if function == "sigmoid":
+        small = np.exp(-np.abs(logits))
+        return np.where(logits >= 0, 1.0, small) / (1.0 + small)
+    return logits
+
+
+def label_scores(
+    logits: NDArray[Any], labels: Sequence[str], *, logit_scale: float, function: Function, top_k: int | None = None
+) -> tuple[LabelScore, ...]:
+    """Labels with scores, best first; ties in the order of the labels.
+
+    logits (labels,) in units of `logit_scale`. The order is that of the logits themselves, so rounding can't change it.
+    """
+    if top_k is not None and top_k < 1:
+        raise InputError(f"top_k is {top_k}; it must be at least 1", code="invalid_parameter", details={"top_k": top_k})
+    scores = apply_function(logits.astype(np.float64) * logit_scale, function)
+    order = np.argsort(-logits.astype(np.float64), kind="stable")[: top_k or len(labels)]
+    return tuple(LabelScore(label=labels[i], score=round(float(scores[i]), SCORE_DIGITS)) for i in order)

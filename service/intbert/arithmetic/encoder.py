@@ -38,9 +38,7 @@ def encoder_layer(
     layer: Layer, heads: int, residual: Int, view: Int, cumulative_lengths: NDArray[np.int32]
 ) -> tuple[Int, Int]:
     """One layer: the 16-bit residual and its 8-bit view, (tokens, n) each, in and out."""
-    qkv = narrow_to_s8(
-        narrow(accumulate(view + UNSIGNED_OFFSET, layer.qkv), layer.qkv), layer.attention.qkv_guard_bits
-    )
+    qkv = narrow_to_s8(narrow(accumulate(view + UNSIGNED_OFFSET, layer.qkv), layer.qkv), layer.attention.qkv_guard_bits)
     context = self_attention(layer, heads, qkv, cumulative_lengths)
     acc = accumulate(context + UNSIGNED_OFFSET, layer.attention_output)
     residual = layer_norm(add_residual(acc, residual, layer.attention_output), layer.attention_norm)
@@ -59,7 +57,9 @@ def self_attention(layer: Layer, heads: int, qkv: Int, cumulative_lengths: NDArr
     for start, end in zip(cumulative_lengths[:-1], cumulative_lengths[1:], strict=True):
         for head in range(heads):
             columns = slice(head * head_dim, (head + 1) * head_dim)
-            query, key, value = (qkv[start:end, part * channels : (part + 1) * channels][:, columns] for part in range(3))
+            query, key, value = (
+                qkv[start:end, part * channels : (part + 1) * channels][:, columns] for part in range(3)
+            )
             context[start:end, columns] = attend(query, key, value, head, layer.attention)
     return context
 

@@ -1,8 +1,8 @@
 """Span search over the windows of one document: one softmax over the admissible spans of all windows.
 
-A softmax for each window makes scores incomparable: a window without the answer still gives its best span a high score.
-Here every admissible (start, end) pair of the document is one outcome of one distribution. A pair that two windows see is
-counted once, in the window where it has the most context on its poorer side.
+A softmax for each window makes scores incomparable: a window without the answer still gives its best span a high
+score. Here every admissible (start, end) pair of the document is one outcome of one distribution. A pair that two
+windows see is counted once, in the window where it has the most context on its poorer side.
 """
 
 from collections.abc import Sequence
@@ -45,9 +45,10 @@ def find_spans(
 ) -> SpanSearch:
     """Rank the spans of a document.
 
-    logits: one (tokens, 2) array a window, start and end, integer or float; logit_scale: real value of one unit. Ranking
-    is by exact sums, ties by the earlier and then the shorter span, so integer logits give one order everywhere. With
-    `with_null` the null outcome (first token as start and end, its lowest score over the windows) joins the distribution.
+    logits: one (tokens, 2) array a window, start and end, integer or float; logit_scale: real value of one unit.
+    Ranking is by exact sums, ties by the earlier and then the shorter span, so integer logits give one order
+    everywhere. With `with_null` the null outcome (first token as start and end, its lowest score over the windows)
+    joins the distribution.
     """
     starts, ends, scores = _document_spans(windows, logits, answer_tokens_max)
     real = scores.astype(np.float64) * logit_scale
@@ -98,7 +99,11 @@ def _window_spans(
     owned = np.ones(len(start), dtype=bool)
     mine = _poorer_side(window, start, end)
     for other_index, other in enumerate(windows):
-        if other_index == index or other.context_end <= window.context_start or other.context_start >= window.context_end:
+        if (
+            other_index == index
+            or other.context_end <= window.context_start
+            or other.context_start >= window.context_end
+        ):
             continue
         theirs = _poorer_side(other, start, end)
         owned &= (mine > theirs) | ((mine == theirs) & (index < other_index))

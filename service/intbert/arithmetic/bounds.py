@@ -61,7 +61,7 @@ def violations(program: Program) -> Iterator[str]:
 
 def accumulator_bound(linear: Linear) -> NDArray[np.int64]:
     """(9.1) largest magnitude of each output's accumulator, over all inputs in 0..255 and every partial sum."""
-    return np.abs(int64(linear.bias)) + 255 * np.abs(int64(linear.weight)).sum(axis=1)
+    return int64(np.abs(int64(linear.bias)) + 255 * np.abs(int64(linear.weight)).sum(axis=1))
 
 
 def _layer(layer: Layer, name: str, channels: int, heads: int) -> Iterator[str]:

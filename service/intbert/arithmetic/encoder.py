@@ -1,5 +1,7 @@
 """The reference forward pass: token ids and cumulative lengths in, int32 logits out (docs/arithmetic.md, section 8)."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,12 +56,10 @@ def self_attention(layer: Layer, heads: int, qkv: Int, cumulative_lengths: NDArr
     channels = qkv.shape[1] // 3
     head_dim = channels // heads
     context = np.empty((qkv.shape[0], channels), dtype=np.int64)
-    for start, end in zip(cumulative_lengths[:-1], cumulative_lengths[1:], strict=True):
+    for start, end in pairwise(cumulative_lengths):
         for head in range(heads):
             columns = slice(head * head_dim, (head + 1) * head_dim)
-            query, key, value = (
-                qkv[start:end, part * channels : (part + 1) * channels][:, columns] for part in range(3)
-            )
+            query, key, value = qkv[start:end].reshape(-1, 3, channels)[:, :, columns].swapaxes(0, 1)
             context[start:end, columns] = attend(query, key, value, head, layer.attention)
     return context
 

@@ -1,4 +1,4 @@
-"""Fixed-point primitives (docs/arithmetic.md, section 1). Arrays hold exact integers in int64; no value is rounded by a float."""
+"""Fixed-point primitives (docs/arithmetic.md, section 1). Arrays hold exact integers in int64."""
 
 from typing import Any
 
@@ -41,7 +41,10 @@ def shift_round(x: Int, shift: int) -> Int:
 
 
 def multiply_round_q15(a: Int, b: Int) -> Int:
-    """(1.5) (a*b + 2^14) >> 15 for 16-bit a, b: `vpmulhrsw` on x86, `sqrdmulh` on AArch64. (-32768, -32768) is excluded."""
+    """(1.5) (a*b + 2^14) >> 15 for 16-bit a, b: `vpmulhrsw` on x86, `sqrdmulh` on AArch64.
+
+    (-32768, -32768) is excluded.
+    """
     return (a * b + (1 << 14)) >> 15
 
 
@@ -51,7 +54,7 @@ def multiply_high32(a: Int, b: Int) -> Int:
 
 
 def integer_sqrt(x: Int) -> Int:
-    """(1.7) floor(sqrt(x)) for 1 <= x < 2^62, by Newton's iteration from 2^ceil(bits/2) downwards (I-BERT, algorithm 4)."""
+    """(1.7) floor(sqrt(x)) for 1 <= x < 2^62: Newton's iteration from 2^ceil(bits/2) downwards (I-BERT, algorithm 4)."""
     root = np.int64(1) << ((bit_length(x) + 1) >> 1)
     while True:
         smaller = (root + x // root) >> 1

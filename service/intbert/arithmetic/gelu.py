@@ -1,8 +1,8 @@
 """Integer GELU in 16-bit lanes (docs/arithmetic.md, section 5).
 
 I-BERT (eq. 8) writes GELU(x) = x/2 (1 + erf(x/sqrt 2)) and replaces erf by a second-order polynomial of the clipped
-argument (largest error 0.018). With w(a) = Phi(-a), the normal tail, GELU(x) = max(x, 0) - |x| w(|x|) for both signs; here
-w(a) = (0.86090 - 0.23291 a)^4, two multiplications in 16 bits, largest error 0.004.
+argument (largest error 0.018). With w(a) = Phi(-a), the normal tail, GELU(x) = max(x, 0) - |x| w(|x|) for both
+signs; here w(a) = (0.86090 - 0.23291 a)^4, two multiplications in 16 bits, largest error 0.004.
 """
 
 import numpy as np

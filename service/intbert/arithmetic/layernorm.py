@@ -29,7 +29,7 @@ def standardise(h: Int) -> Int:
 
 
 def layer_norm(h: Int, norm: LayerNorm) -> Int:
-    """(3.5) the 16-bit residual: saturate16((multiply_high32(z, gain[c]) + bias[c]) >> shift); bias holds the rounding."""
+    """(3.5) the 16-bit residual: saturate16((multiply_high32(z, gain[c]) + bias[c]) >> shift)."""
     return saturate16((multiply_high32(standardise(h), int64(norm.gain)) + int64(norm.bias)) >> norm.shift)
 
 

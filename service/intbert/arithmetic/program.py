@@ -1,7 +1,8 @@
 """The integer program of one model: every constant that the arithmetic reads, as named arrays.
 
 Arrays keep their storage type. `Program.from_tensors` and `Program.tensors` translate to and from the flat names of
-`int8.safetensors`; a scalar is stored as an int32 array of shape (). Shapes: n channels, i intermediate channels, a heads.
+`int8.safetensors`; a scalar is stored as an int32 array of shape (). Shapes: n channels, i intermediate channels,
+a heads.
 """
 
 from collections.abc import Iterator, Mapping
@@ -106,7 +107,7 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """Output layers. With a pooler: logits of the first token through tanh. Without: one logit row a token (span QA)."""
+    """Output layers: logits of the first token through a pooler, or one logit row a token without it (span QA)."""
 
     pooler: NarrowLinear | None
     output: Linear

@@ -23,7 +23,7 @@ def exp2_negative_q15(t: Int, fraction_bits: int) -> Int:
     fraction = (t << (15 - fraction_bits)) & S16_MAX
     slope = EXP2_LINEAR_Q15 - multiply_round_q15(fraction, np.asarray(EXP2_QUADRATIC_Q15))
     mantissa = S16_MAX - multiply_round_q15(fraction, slope)
-    return mantissa >> np.minimum(t >> fraction_bits, 15)
+    return int64(mantissa >> np.minimum(t >> fraction_bits, 15))
 
 
 def softmax_numerators(scores: Int, shift: int, multiplier: int, fraction_bits: int) -> Int:

@@ -54,7 +54,7 @@ def multiply_high32(a: Int, b: Int) -> Int:
 
 
 def integer_sqrt(x: Int) -> Int:
-    """(1.7) floor(sqrt(x)) for 1 <= x < 2^62: Newton's iteration from 2^ceil(bits/2) downwards (I-BERT, algorithm 4)."""
+    """(1.7) floor(sqrt(x)) for 1 <= x < 2^62: Newton's iteration from 2^ceil(bits/2) down (I-BERT, algorithm 4)."""
     root = np.int64(1) << ((bit_length(x) + 1) >> 1)
     while True:
         smaller = (root + x // root) >> 1

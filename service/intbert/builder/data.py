@@ -1,0 +1,231 @@
+"""Examples of classification and regression, from local TSV, CSV or JSONL files or from a hub data set."""
+
+import csv
+import hashlib
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from intbert.builder.failure import DataError
+from intbert.builder.recipe import DataSection, ProblemType, Recipe
+
+CSV_FIELD_CHARACTERS_MAX = 16 * 2**20
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One labelled text or pair. `label`: an index, a tuple of indices (multi-label) or a score."""
+
+    text: str
+    text_pair: str | None
+    label: int | tuple[int, ...] | float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """Examples of a recipe and where they came from."""
+
+    train: tuple[Example, ...]
+    holdout: tuple[Example, ...]  # drawn from the training data; checkpoints are chosen on it
+    dev: tuple[Example, ...]
+    labels: tuple[str, ...]
+    sha256: Mapping[str, str]  # path or hub name as in the recipe -> hash of the bytes, or the hub's fingerprint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A raw row and its place, for errors."""
+
+    place: str
+    cells: Mapping[str | int, Any]
+
+
+def load_splits(recipe: Recipe, data_root: Path) -> Splits:
+    """Read, label and split the data of a classification or regression recipe. Raises DataError."""
+    data = recipe.data
+    train_rows, train_hashes = read_rows(data, data.train, data_root)
+    dev_rows, dev_hashes = read_rows(data, data.dev, data_root)
+    labels = resolve_labels(recipe, train_rows)
+    examples = [to_example(row, recipe, labels) for row in train_rows[: data.train_examples_max]]
+    train, holdout = split_holdout(examples, data.holdout_fraction, recipe.seed)
+    return Splits(
+        train=tuple(train),
+        holdout=tuple(holdout),
+        dev=tuple(to_example(row, recipe, labels) for row in dev_rows[: data.dev_examples_max]),
+        labels=labels,
+        sha256={**train_hashes, **dev_hashes},
+    )
+
+
+def split_holdout(examples: Sequence[T], fraction: float, seed: int) -> tuple[list[T], list[T]]:
+    """Training and held-out part; the same for the same seed and data, order kept."""
+    count = round(len(examples) * fraction)
+    held = set(random.Random(seed).sample(range(len(examples)), count))
+    return (
+        [example for index, example in enumerate(examples) if index not in held],
+        [example for index, example in enumerate(examples) if index in held],
+    )
+
+
+def read_rows(data: DataSection, names: Sequence[str], data_root: Path) -> tuple[list[Row], dict[str, str]]:
+    """All rows of the named files (or hub splits), and the SHA-256 of each. Raises DataError."""
+    rows: list[Row] = []
+    hashes: dict[str, str] = {}
+    for name in names:
+        if data.source == "hub":
+            found, hashes[f"{data.hub_name}/{name}"] = _hub_rows(data, name)
+        else:
+            content = read_bytes(data_root / name)
+            hashes[name] = hashlib.sha256(content).hexdigest()
+            found = list(_file_rows(data, content, str(data_root / name)))
+        if not found:
+            raise DataError(f"{name} has no rows")
+        rows.extend(found)
+    return rows, hashes
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a data file. Raises DataError with the reason."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        hint = "; relative paths start at --data or the recipe's data_root" if isinstance(error, FileNotFoundError) else ""
+        raise DataError(f"cannot read {path}: {error.strerror}{hint}") from error
+
+
+def decode(content: bytes, path: str) -> str:
+    """UTF-8 text of a data file, without byte order mark."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 at byte {error.start}; convert it to UTF-8") from error
+
+
+def _file_rows(data: DataSection, content: bytes, path: str) -> Iterator[Row]:
+    text = decode(content, path)
+    return _json_rows(text, path) if data.format == "jsonl" else _table_rows(data, text, path)
+
+
+def _json_rows(text: str, path: str) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            cells = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path} line {number} is not JSON: {error.msg}") from error
+        if not isinstance(cells, dict):
+            raise DataError(f"{path} line {number} is not a JSON object")
+        yield Row(place=f"{path} line {number}", cells=cells)
+
+
+def _table_rows(data: DataSection, text: str, path: str) -> Iterator[Row]:
+    csv.field_size_limit(CSV_FIELD_CHARACTERS_MAX)
+    reader = csv.reader(
+        text.splitlines(keepends=True) if data.quoting == "minimal" else text.replace("\r\n", "\n").split("\n"),
+        delimiter="\t" if data.format == "tsv" else ",",
+        quoting=csv.QUOTE_NONE if data.quoting == "none" else csv.QUOTE_MINIMAL,
+        strict=data.quoting == "minimal",
+    )
+    try:
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise DataError(f"{path} line {reader.line_num}: {error}") from error
+    names: list[str | int] = list(range(len(rows[0][1]))) if rows else []
+    if data.header and rows:
+        names = list(rows.pop(0)[1])
+    for number, row in rows:
+        if len(row) != len(names):
+            raise DataError(f"{path} line {number} has {len(row)} columns, expected {len(names)}; check format and quoting")
+        yield Row(place=f"{path} line {number}", cells=dict(zip(names, row, strict=True)))
+
+
+def _hub_rows(data: DataSection, split: str) -> tuple[list[Row], str]:
+    import datasets  # heavy, and only recipes with a hub data set need it
+
+    try:
+        table = datasets.load_dataset(data.hub_name, data.hub_config, split=split)
+    except Exception as error:  # the hub's client raises a dozen unrelated types
+        raise DataError(f"cannot load split {split!r} of hub data set {data.hub_name!r}: {error}") from error
+    rows = [Row(place=f"{data.hub_name}/{split} row {n}", cells=cells) for n, cells in enumerate(table)]
+    return rows, str(table._fingerprint)
+
+
+def cell(row: Row, column: str | int) -> Any:
+    """A cell by column name or number. Raises DataError naming the columns that exist."""
+    if column not in row.cells:
+        columns = ", ".join(repr(name) for name in row.cells)
+        raise DataError(f"{row.place}: no column {column!r}; the columns are {columns}")
+    return row.cells[column]
+
+
+def resolve_labels(recipe: Recipe, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Label names in the order of the logits: given, or inferred from the training rows in sorted order."""
+    if recipe.model.problem_type == "regression":
+        return ()
+    if recipe.model.labels:
+        return recipe.model.labels
+    values = {value for row in rows for value in _label_names(row, recipe.data, recipe.model.problem_type)}
+    if len(values) < 2:
+        raise DataError(f"the training data has {len(values)} distinct label(s) {sorted(values)}, at least 2 are needed")
+    numbers = all(value.isdecimal() for value in values)
+    return tuple(sorted(values, key=int) if numbers else sorted(values))
+
+
+def _label_names(row: Row, data: DataSection, problem_type: ProblemType) -> list[str]:
+    """Names (after `label_values`) that a row's label cell holds: one, or several of a multi-label row."""
+    raw = cell(row, data.columns.label)
+    if problem_type == "multi_label_classification":
+        parts = raw if isinstance(raw, list | tuple) else [part for part in str(raw).split(data.label_separator) if part]
+    else:
+        parts = [raw]
+    if not data.label_values:
+        return [str(part) for part in parts]
+    for part in parts:
+        if str(part) not in data.label_values:
+            known = ", ".join(sorted(data.label_values))
+            raise DataError(f"{row.place}: unknown label value {part!r}; label_values has {known}")
+    return [data.label_values[str(part)] for part in parts]
+
+
+def to_example(row: Row, recipe: Recipe, labels: tuple[str, ...]) -> Example:
+    """A row's texts and label. Raises DataError for a missing column, an empty text or an unknown label."""
+    columns = recipe.data.columns
+    text = _text(row, columns.text)
+    pair = None if columns.text_pair is None else _text(row, columns.text_pair)
+    return Example(text=text, text_pair=pair, label=_label(row, recipe, labels))
+
+
+def _text(row: Row, column: str | int) -> str:
+    text = cell(row, column)
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(f"{row.place}: column {column!r} must hold a text, got {text!r}")
+    return text
+
+
+def _label(row: Row, recipe: Recipe, labels: tuple[str, ...]) -> int | tuple[int, ...] | float:
+    if recipe.model.problem_type == "regression":
+        return _score(row, recipe.data.columns.label)
+    index = {name: number for number, name in enumerate(labels)}
+    names = _label_names(row, recipe.data, recipe.model.problem_type)
+    if not recipe.data.label_values:  # a file may hold label numbers while the recipe names the labels
+        index = {**{str(number): number for number in range(len(labels))}, **index}
+    if unknown := [name for name in names if name not in index]:
+        raise DataError(f"{row.place}: unknown label {unknown[0]!r}; the labels are {', '.join(labels)}")
+    numbers = tuple(index[name] for name in names)
+    return numbers if recipe.model.problem_type == "multi_label_classification" else numbers[0]
+
+
+def _score(row: Row, column: str | int) -> float:
+    raw = cell(row, column)
+    try:
+        score = float(raw)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{row.place}: column {column!r} must hold a number, got {raw!r}") from error
+    if score != score or score in (float("inf"), float("-inf")):
+        raise DataError(f"{row.place}: column {column!r} must be finite, got {raw!r}")
+    return score

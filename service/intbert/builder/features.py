@@ -1,0 +1,44 @@
+"""Examples to model inputs: tokenised features, and padding into batches of few different shapes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerFast
+
+from intbert.builder.data import Example
+from intbert.builder.recipe import ProblemType
+
+Feature = dict[str, Any]
+TOKENISE_TEXTS = 4096
+
+
+def classification_features(
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    problem_type: ProblemType,
+    label_count: int,
+    tokens_max: int,
+) -> list[Feature]:
+    """One feature an example: input_ids, token_type_ids, attention_mask (tokens,) and labels; cut to `tokens_max`."""
+    features: list[Feature] = []
+    for start in range(0, len(examples), TOKENISE_TEXTS):
+        part = examples[start : start + TOKENISE_TEXTS]
+        pairs = None if part[0].text_pair is None else [example.text_pair for example in part]
+        encoded = tokenizer([example.text for example in part], pairs, truncation=True, max_length=tokens_max)
+        for index, example in enumerate(part):
+            feature = {name: column[index] for name, column in encoded.items()}
+            features.append({**feature, "labels": _target(example.label, problem_type, label_count)})
+    return features
+
+
+def _target(label: int | tuple[int, ...] | float, problem_type: ProblemType, label_count: int) -> Any:
+    """What the loss of transformers expects: an index, a score, or a float for every label."""
+    if isinstance(label, tuple):
+        return [float(number in label) for number in range(label_count)]
+    return float(label) if problem_type == "regression" else label
+
+
+def padding_collator(tokenizer: PreTrainedTokenizerFast, pad_multiple: int) -> DataCollatorWithPadding:
+    """Pads to the longest of the batch, rounded up: every new length costs a CPU a compiled primitive and memory."""
+    return DataCollatorWithPadding(tokenizer, pad_to_multiple_of=pad_multiple)

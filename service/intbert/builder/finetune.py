@@ -1,0 +1,118 @@
+"""The FP32 teacher: transformers' Trainer on the recipe's data; the best checkpoint on held-out training data wins."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    EvalPrediction,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from intbert.builder.backbone import load_model
+from intbert.builder.features import Feature, padding_collator
+from intbert.builder.memory import check_memory
+from intbert.builder.recipe import ProblemType, Recipe
+
+CHECKPOINTS_KEPT = 2
+LOG_STEPS = 50
+
+
+def finetune(
+    recipe: Recipe,
+    *,
+    labels: tuple[str, ...],
+    tokenizer: PreTrainedTokenizerFast,
+    train: Sequence[Feature],
+    holdout: Sequence[Feature],
+    work_dir: Path,
+    resume: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Train the teacher and save it, with its tokenizer and `training.json`, to `work_dir/teacher`, which is returned.
+
+    Checkpoints go to `work_dir/checkpoints`; with `resume` training goes on from the last of them. Raises
+    MemoryShortage before anything is trained, BackboneError for a checkpoint that cannot be used.
+    """
+    set_seed(recipe.seed)
+    model = load_model(recipe, labels)
+    settings = recipe.finetune
+    length = recipe.span.window_tokens if recipe.model.problem_type == "span_qa" else settings.tokens_max
+    check_memory(model, settings.batch_examples, length, bf16=settings.bf16)
+    checkpoints = work_dir / "checkpoints"
+    trainer = Trainer(
+        model=model,
+        args=training_arguments(recipe, checkpoints, evaluate=bool(holdout), progress=progress, examples=len(train)),
+        train_dataset=train,  # type: ignore[arg-type]  # any sized sequence serves as a map-style data set
+        eval_dataset=holdout or None,  # type: ignore[arg-type]
+        data_collator=padding_collator(tokenizer, settings.pad_multiple),
+        processing_class=tokenizer,
+        compute_metrics=selection_metric(recipe.model.problem_type),
+    )
+    history: list[dict[str, Any]] = []
+    if settings.epochs > 0:
+        last = get_last_checkpoint(str(checkpoints)) if resume and checkpoints.is_dir() else None
+        trainer.train(resume_from_checkpoint=last)
+        history = trainer.state.log_history
+    return save_teacher(model, tokenizer, history, work_dir / "teacher")
+
+
+def training_arguments(recipe: Recipe, folder: Path, *, evaluate: bool, progress: bool, examples: int) -> TrainingArguments:
+    """The Trainer's arguments for the teacher."""
+    settings = recipe.finetune
+    steps = max(1, round(settings.epochs * -(-examples // settings.batch_examples)))
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_examples,
+        per_device_eval_batch_size=settings.batch_examples,
+        learning_rate=settings.learning_rate,
+        warmup_steps=round(settings.warmup_fraction * steps),
+        weight_decay=settings.weight_decay,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        bf16=settings.bf16,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,
+        label_names=["start_positions", "end_positions"] if recipe.model.problem_type == "span_qa" else ["labels"],
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=settings.checkpoint_steps,
+        save_strategy="steps",
+        save_steps=settings.checkpoint_steps,
+        save_total_limit=CHECKPOINTS_KEPT,
+        load_best_model_at_end=evaluate,
+        metric_for_best_model="accuracy" if recipe.model.problem_type == "single_label_classification" else "loss",
+        logging_steps=LOG_STEPS,
+        disable_tqdm=not progress,
+        report_to="none",
+    )
+
+
+def selection_metric(problem_type: ProblemType) -> Any:
+    """The Trainer's `compute_metrics`: accuracy of single-label tasks; other tasks choose by loss alone."""
+
+    def accuracy(prediction: EvalPrediction) -> dict[str, float]:
+        logits = np.asarray(prediction.predictions)
+        return {"accuracy": float((logits.argmax(axis=-1) == prediction.label_ids).mean())}
+
+    return accuracy if problem_type == "single_label_classification" else None
+
+
+def save_teacher(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, history: list[dict[str, Any]], folder: Path
+) -> Path:
+    """Write model, tokenizer and training history to `folder`."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "training.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
+    return folder

@@ -1,0 +1,36 @@
+"""Enough memory for training, checked before it starts rather than found out after an hour."""
+
+import psutil
+import torch
+from transformers import PreTrainedModel
+
+from intbert.builder.failure import MemoryShortage
+
+BYTES_PER_TRAINED_PARAMETER = 16  # FP32 weight, gradient and the two moments of AdamW
+ACTIVATIONS_PER_CHANNEL = 34  # values that one encoder layer keeps a token and channel for its backward pass
+PROCESS_BYTES = 2 * 2**30  # interpreter, libraries, compiled CPU primitives, data
+
+
+def training_bytes(model: PreTrainedModel, batch_tokens: int, sequence_tokens: int, *, bf16: bool) -> int:
+    """A rough upper estimate of what training holds at once, in bytes."""
+    config = model.config
+    value_bytes = 2 if bf16 else 4
+    linear = ACTIVATIONS_PER_CHANNEL * config.hidden_size
+    scores = 3 * config.num_attention_heads * sequence_tokens
+    activations = batch_tokens * config.num_hidden_layers * (linear + scores) * value_bytes
+    return int(model.num_parameters()) * BYTES_PER_TRAINED_PARAMETER + activations
+
+
+def check_memory(model: PreTrainedModel, batch_examples: int, sequence_tokens: int, *, bf16: bool) -> None:
+    """Raise MemoryShortage when the estimate exceeds what is free on the device that will train."""
+    need = training_bytes(model, batch_examples * sequence_tokens, sequence_tokens, bf16=bf16)
+    if torch.cuda.is_available():
+        place, free = "GPU", torch.cuda.mem_get_info()[0]
+    else:
+        place, free = "main", psutil.virtual_memory().available
+        need += PROCESS_BYTES
+    if need > free:
+        raise MemoryShortage(
+            f"training needs about {need / 2**30:.1f} GiB of {place} memory, {free / 2**30:.1f} GiB are free; "
+            f"lower finetune.batch_examples (now {batch_examples}) or the length of texts (now {sequence_tokens} tokens)"
+        )

@@ -1,0 +1,160 @@
+"""The recipe of a build: one TOML file, every field documented here, unknown fields refused."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from intbert.builder.failure import RecipeError
+
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression", "span_qa"]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+class Section(BaseModel):
+    """A table of the recipe: immutable, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ModelSection(Section):
+    """What is built, and from which checkpoint."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="Name of the package in the store.")
+    version: int = Field(default=1, ge=1, description="Version of the package: its folder below the name.")
+    description: str = Field(default="", description="One sentence for the card.")
+    backbone: str = Field(
+        description="Checkpoint: a hub name, a local directory, or `package:MODULE/FOLDER` inside an installed package."
+    )
+    backbone_revision: str | None = Field(default=None, description="Revision of a hub checkpoint.")
+    licences: dict[str, str] = Field(default={}, description="Licence of each ingredient, e.g. backbone, data.")
+    problem_type: ProblemType = Field(default="single_label_classification", description="Task and loss.")
+    labels: tuple[str, ...] = Field(
+        default=(), description="Label names, in the order of the logits; empty: inferred from the training data."
+    )
+    tokens_max: int = Field(default=512, ge=8, description="Longest sequence that the package accepts, in tokens.")
+
+
+class Columns(Section):
+    """Columns of a table: names, or zero-based numbers in a file without header."""
+
+    text: str | int = Field(default="text", description="Column of the (first) text.")
+    text_pair: str | int | None = Field(default=None, description="Column of the second text of a pair.")
+    label: str | int = Field(default="label", description="Column of the label or score.")
+
+
+class DataSection(Section):
+    """Where examples come from. Paths are relative to the data root (`--data`)."""
+
+    source: Literal["files", "hub"] = Field(default="files", description="Local files, or a hub data set.")
+    data_root: str = Field(default=".", description="Root of relative paths; `--data` wins over it.")
+    train: tuple[str, ...] = Field(min_length=1, description="Training files, or one hub split.")
+    dev: tuple[str, ...] = Field(min_length=1, description="Files (or split) that accuracy is reported on; never trained on.")
+    format: Literal["tsv", "csv", "jsonl", "squad"] = Field(default="tsv", description="Format of the files.")
+    hub_name: str | None = Field(default=None, description="Name of the hub data set when `source` is `hub`.")
+    hub_config: str | None = Field(default=None, description="Configuration of the hub data set, e.g. `sst2` of `glue`.")
+    header: bool = Field(default=True, description="The first line of a TSV or CSV file names its columns.")
+    quoting: Literal["none", "minimal"] = Field(
+        default="none", description="`none`: a double quote is an ordinary character (GLUE); `minimal`: CSV rules."
+    )
+    columns: Columns = Field(default=Columns(), description="Which columns hold text and label.")
+    label_values: dict[str, str] = Field(
+        default={}, description="What the label column holds -> label name; empty: the values are names or label numbers."
+    )
+    label_separator: str = Field(default="|", description="Separates the labels of a multi-label row.")
+    holdout_fraction: Fraction = Field(
+        default=0.02, description="Part of the training data held out to choose checkpoints on, drawn with the seed."
+    )
+    train_examples_max: int | None = Field(default=None, ge=1, description="Use only so many training examples.")
+    dev_examples_max: int | None = Field(default=None, ge=1, description="Report on only so many dev examples.")
+
+    @model_validator(mode="after")
+    def _hub_needs_name(self) -> Self:
+        if (self.source == "hub") != (self.hub_name is not None):
+            raise ValueError("`hub_name` is required with source = \"hub\" and meaningless otherwise")
+        return self
+
+
+class SpanSection(Section):
+    """Windows of span QA."""
+
+    window_tokens: int = Field(default=384, ge=16, description="Length of a window, question included.")
+    overlap_tokens: int = Field(default=128, ge=0, description="Context tokens that neighbouring windows share.")
+    question_tokens_max: int = Field(default=64, ge=4, description="Longer questions are cut.")
+    answer_tokens_max: int = Field(default=30, ge=1, description="Longest answer span, for evaluation.")
+
+    @model_validator(mode="after")
+    def _window_has_room(self) -> Self:
+        if self.window_tokens - self.question_tokens_max - 3 <= self.overlap_tokens:
+            raise ValueError("window_tokens must exceed question_tokens_max + overlap_tokens + 3 special tokens")
+        return self
+
+
+class FinetuneSection(Section):
+    """Fine-tuning of the FP32 teacher."""
+
+    epochs: float = Field(default=3.0, ge=0, description="Passes over the training data; 0 takes the checkpoint as it is.")
+    learning_rate: float = Field(default=5e-5, gt=0, description="Peak learning rate of AdamW; decays linearly to 0.")
+    warmup_fraction: Fraction = Field(default=0.06, description="Part of the steps with rising learning rate.")
+    batch_examples: int = Field(default=32, ge=1, description="Examples a step.")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
+    dropout: Fraction | None = Field(default=None, description="Dropout; none: as the checkpoint's configuration says.")
+    tokens_max: int = Field(default=128, ge=8, description="Training texts are cut to so many tokens (not for span QA).")
+    pad_multiple: int = Field(default=16, ge=1, description="Lengths are padded to multiples: bounds the shapes a CPU compiles.")
+    bf16: bool = Field(default=True, description="bfloat16 autocast.")
+    checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints and held-out evaluations.")
+
+
+class Recipe(Section):
+    """A whole recipe."""
+
+    seed: int = Field(default=0, ge=0, description="Seed of the split, of initialisation and of the order of examples.")
+    model: ModelSection
+    data: DataSection
+    span: SpanSection = SpanSection()
+    finetune: FinetuneSection = FinetuneSection()
+
+    @model_validator(mode="after")
+    def _format_fits_task(self) -> Self:
+        if (self.model.problem_type == "span_qa") != (self.data.format == "squad"):
+            raise ValueError('problem_type "span_qa" and data format "squad" go together')
+        if self.model.problem_type in ("regression", "span_qa") and self.model.labels:
+            raise ValueError(f"labels are meaningless for problem_type {self.model.problem_type!r}")
+        return self
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe. Raises RecipeError naming file, field, value and reason."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"cannot read recipe {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error
+    return parse_recipe(tables, str(path))
+
+
+def parse_recipe(tables: dict[str, Any], origin: str) -> Recipe:
+    """Check the tables of a recipe; `origin` names it in errors."""
+    try:
+        return Recipe.model_validate(_lists_to_tuples(tables))
+    except ValidationError as error:
+        raise RecipeError(f"recipe {origin}: " + "; ".join(_complaint(item) for item in error.errors())) from error
+
+
+def _lists_to_tuples(node: Any) -> Any:
+    """TOML has only lists, strict pydantic wants tuples for immutable fields."""
+    if isinstance(node, dict):
+        return {key: _lists_to_tuples(value) for key, value in node.items()}
+    return tuple(_lists_to_tuples(value) for value in node) if isinstance(node, list) else node
+
+
+def _complaint(item: Any) -> str:
+    """One error of pydantic as `field: reason (got value)`."""
+    field = ".".join(str(part) for part in item["loc"]) or "recipe"
+    if item["type"] == "extra_forbidden":
+        return f"{field}: unknown field; remove it or correct its name"
+    got = "" if item["type"] == "missing" or isinstance(item["input"], dict) else f" (got {item['input']!r})"
+    return f"{field}: {item['msg']}{got}"

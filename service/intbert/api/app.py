@@ -1,0 +1,197 @@
+"""The application: routes and handlers around an InferenceService. Built by a factory from its parts; no globals."""
+
+import asyncio
+import platform
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as distribution_version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from structlog.typing import FilteringBoundLogger
+
+from intbert.api import operations
+from intbert.api.classify import classify
+from intbert.api.errors import HttpError, problem
+from intbert.api.exchange import ExchangeMiddleware
+from intbert.api.openapi import describe, problems, request_body
+from intbert.api.wire import ClassifyRequest, ClassifyResponse
+from intbert.config import Settings
+from intbert.errors import IntbertError
+from intbert.runtime.service import InferenceService
+from intbert.telemetry.metrics import Metrics, Target
+
+DESCRIPTION = "Text classification by integer-only int8 models on CPUs, beside their FP32 originals."
+
+
+def create_app(
+    service: InferenceService, settings: Settings, metrics: Metrics, logger: FilteringBoundLogger
+) -> FastAPI:
+    """`service` is started when the application starts, and closed when it ends; `metrics` must be its observer."""
+    app = FastAPI(
+        title="intbert",
+        version=package_version(),
+        description=DESCRIPTION,
+        docs_url=None,  # they load their scripts from another site
+        redoc_url=None,
+        lifespan=lambda _app: _lifespan(service, settings, metrics, logger),
+    )
+    _add_inference(app, service, settings, metrics)
+    _add_operations(app, service, metrics)
+    _add_errors(app)
+    app.add_middleware(
+        ExchangeMiddleware, metrics=metrics, logger=logger, draining=lambda: service.status().state == "draining"
+    )
+    app.openapi = _cached(lambda: describe(app, ClassifyRequest))  # type: ignore[method-assign]
+    return app
+
+
+def package_version() -> str:
+    """Of the installed package; "unknown" in a checkout that was not installed."""
+    try:
+        return distribution_version("intbert")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@asynccontextmanager
+async def _lifespan(
+    service: InferenceService, settings: Settings, metrics: Metrics, logger: FilteringBoundLogger
+) -> AsyncIterator[None]:
+    """Load beside the event loop, so that probes are answered meanwhile; close within the bound."""
+    loading = asyncio.create_task(asyncio.to_thread(_start, service, metrics, logger))
+    try:
+        yield
+    finally:
+        finished = await asyncio.to_thread(service.close, settings.drain_timeout_s)
+        logger.info("stopped", everything_answered=finished)
+        await loading
+
+
+def _start(service: InferenceService, metrics: Metrics, logger: FilteringBoundLogger) -> None:
+    status = service.start()
+    if not status.ready:
+        logger.error("not ready", state=status.state, code=status.code, reason=status.reason)
+        return
+    machine = service.machine()
+    for entry in service.models():
+        for variant in entry["variants"]:
+            target = Target(model=entry["name"], version=entry["version"], variant=variant)
+            metrics.declare_variant(target)
+            metrics.watch_arena(target, partial(_arena_bytes, service, target))
+    metrics.build(
+        version=package_version(), kernels=str(machine["kernels"]["active"]), python=platform.python_version()
+    )
+    logger.info("ready", models=[f"{entry['name']}/{entry['version']}" for entry in service.models()], machine=machine)
+
+
+def _arena_bytes(service: InferenceService, target: Target) -> float:
+    return service.memory(target.model, target.variant, target.version).arena_bytes
+
+
+def _add_inference(app: FastAPI, service: InferenceService, settings: Settings, metrics: Metrics) -> None:
+    @app.post(
+        "/classify",
+        summary="Classify one text, a pair, or many",
+        response_class=Response,
+        responses={
+            200: {"model": ClassifyResponse},
+            **problems(400, 404, 413, 415, 422, 429, 500, 503, 504),
+        },
+        openapi_extra=request_body(ClassifyRequest),
+    )
+    async def post_classify(request: Request) -> Response:
+        return await classify(request, service, settings, metrics)
+
+
+def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics) -> None:
+    # Plain functions run in the thread pool: none of them holds up the event loop.
+    def get(path: str, summary: str, **more: Any) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+        return app.get(path, summary=summary, response_class=Response, **more)
+
+    @get("/", "What this server is")
+    def get_front_door() -> Response:
+        return operations.front_door(app.version)
+
+    @get("/models", "All models", responses=problems(503))
+    def get_models() -> Response:
+        return operations.list_models(service)
+
+    @get("/models/{name}", "All versions of one model", responses=problems(404, 503))
+    def get_model(name: str) -> Response:
+        return operations.show_model(service, name)
+
+    @get("/models/{name}/report", "The model's report, a page", responses=problems(404, 503))
+    def get_report(name: str, version: str | None = None) -> Response:
+        return operations.show_report(service, name, version)
+
+    @get("/metrics", "Metrics for Prometheus")
+    def get_metrics() -> Response:
+        return operations.render_metrics(metrics)
+
+    # The probes answer from memory and must not wait for a thread.
+    @app.get("/livez", summary="Alive: the workers make progress", response_class=Response, responses=problems(503))
+    async def get_livez() -> Response:
+        return operations.livez(service)
+
+    @app.get("/readyz", summary="Ready for requests", response_class=Response, responses=problems(503))
+    async def get_readyz() -> Response:
+        return operations.readyz(service)
+
+    @app.get("/startupz", summary="The models were loaded", response_class=Response, responses=problems(503))
+    async def get_startupz() -> Response:
+        return operations.startupz(service)
+
+
+def _add_errors(app: FastAPI) -> None:
+    def respond(request: Request, error: Exception) -> Response:
+        request.state.exchange.error = error
+        return problem(error, request_id=request.state.exchange.request_id)
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        return respond(request, error)
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        return respond(request, _routing_error(request, error))
+
+    async def on_parameters(request: Request, error: Exception) -> Response:
+        if not isinstance(error, RequestValidationError):
+            raise error
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        return respond(request, HttpError(422, "invalid_request", f"{field}: {first['msg']}"))
+
+    app.add_exception_handler(IntbertError, on_error)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_parameters)
+
+
+def _routing_error(request: Request, error: HTTPException) -> HttpError:
+    path = request.url.path[:200]
+    if error.status_code == 404:
+        return HttpError(
+            404, "route_not_found", f"there is nothing at {path}; see /openapi.json", headers=error.headers
+        )
+    if error.status_code == 405:
+        detail = f"{request.method} is not possible at {path}"
+        return HttpError(405, "method_not_allowed", detail, headers=error.headers)
+    return HttpError(error.status_code, "http_error", str(error.detail), headers=error.headers)
+
+
+def _cached(build: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    documents: list[dict[str, Any]] = []
+
+    def document() -> dict[str, Any]:
+        if not documents:
+            documents.append(build())
+        return documents[0]
+
+    return document

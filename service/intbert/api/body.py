@@ -1,0 +1,71 @@
+"""Reading a request's body within its limit, as JSON and nothing else."""
+
+from email.message import Message
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from intbert.api.errors import HttpError, invalid_body
+from intbert.errors import CancelledError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def read_json(request: Request, model: type[Model], *, limit_bytes: int) -> Model:
+    """The body as `model`. Raises HttpError (400, 413, 415, 422) or CancelledError when the client left."""
+    _check_type(request)
+    body = await _read(request, limit_bytes)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid_body(error) from None
+
+
+def _check_type(request: Request) -> None:
+    declared = request.headers.get("content-type", "")
+    if declared != "application/json":
+        _check_declared(declared)
+    if encoding := request.headers.get("content-encoding"):
+        raise HttpError(
+            415, "unsupported_encoding", f"content-encoding {encoding[:40]!r} is not supported; send plain JSON"
+        )
+
+
+def _check_declared(declared: str) -> None:
+    message = Message()
+    message["content-type"] = declared
+    charset = message.get_content_charset("utf-8")
+    if message.get_content_type() != "application/json" or charset not in {"utf-8", "utf8"}:
+        raise HttpError(
+            415,
+            "unsupported_media_type",
+            f"content-type is {declared[:80]!r}; send UTF-8 JSON with the header 'content-type: application/json'",
+        )
+
+
+async def _read(request: Request, limit_bytes: int) -> bytes:
+    """Stops at the limit: a body of any size costs no more memory than that."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit_bytes:
+        raise _too_large(limit_bytes)
+    chunks = bytearray()
+    try:
+        async for chunk in request.stream():
+            chunks += chunk
+            if len(chunks) > limit_bytes:
+                raise _too_large(limit_bytes)
+    except ClientDisconnect:
+        raise CancelledError("the client closed the connection while it sent the body") from None
+    return bytes(chunks)
+
+
+def _too_large(limit_bytes: int) -> HttpError:
+    """The rest of the body is not read, so the connection can't be used again."""
+    return HttpError(
+        413,
+        "body_too_large",
+        f"the body is larger than the limit of {limit_bytes} bytes; send fewer or shorter inputs at a time",
+        details={"limit": limit_bytes},
+        headers={"connection": "close"},
+    )

@@ -1,0 +1,104 @@
+"""What happens around every request: its id, its log line, its metrics, and an answer whatever goes wrong."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import FilteringBoundLogger
+
+from intbert.api.errors import judge, problem
+from intbert.telemetry.metrics import Metrics, Target
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._~:+/=@-]{1,128}")
+
+
+@dataclass(kw_only=True)
+class Exchange:
+    """One request and its answer, filled in by whoever learns something. Reached through `request.state.exchange`."""
+
+    request_id: str
+    target: Target = field(default_factory=Target)
+    tokens: int = 0
+    status: int = 0
+    error: Exception | None = None
+
+
+class ExchangeMiddleware:
+    """Pure ASGI: no copy of bodies. `draining` says whether connections should be closed after their answer."""
+
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, logger: FilteringBoundLogger, draining: Callable[[], bool]
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._logger = logger
+        self._draining = draining
+        self._counted = frozenset(metrics.endpoints)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_s = time.perf_counter()
+        exchange = Exchange(request_id=_request_id(scope))
+        scope.setdefault("state", {})["exchange"] = exchange
+        counted = scope["method"] == "POST" and scope["path"] in self._counted
+        if counted:
+            self._metrics.inflight.inc()
+        try:
+            await self._answer(scope, receive, send, exchange)
+        finally:
+            duration_s = time.perf_counter() - started_s
+            if counted:
+                self._metrics.inflight.dec()
+                self._count(scope, exchange, duration_s)
+            self._log(scope, exchange, duration_s)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = exchange.request_id
+                if self._draining():
+                    headers["connection"] = "close"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        except Exception as error:  # the last resort: the client gets an answer, the log the traceback
+            exchange.error = error
+            self._logger.error("request failed", request_id=exchange.request_id, exc_info=error)
+            if exchange.status == 0:
+                await problem(error, request_id=exchange.request_id)(scope, receive, send_marked)
+
+    def _count(self, scope: Scope, exchange: Exchange, duration_s: float) -> None:
+        if exchange.error is not None:
+            self._metrics.request_failed(judge(exchange.error).reason)
+        self._metrics.request_finished(
+            endpoint=scope["path"], target=exchange.target, code=exchange.status or 499, duration_s=duration_s
+        )
+
+    def _log(self, scope: Scope, exchange: Exchange, duration_s: float) -> None:
+        """One line a request: what, how it ended, how long. No text of the client beyond method, path and id."""
+        level = "error" if exchange.status >= 500 and exchange.status != 503 else "info"
+        fields = {"method": scope["method"], "path": scope["path"][:200], "status": exchange.status or 499}
+        if exchange.target.model:
+            fields |= {"model": exchange.target.model, "variant": exchange.target.variant, "tokens": exchange.tokens}
+        if exchange.error is not None:
+            fields["code"] = getattr(exchange.error, "code", "internal")
+        getattr(self._logger, level)("request", request_id=exchange.request_id, duration_ms=duration_s * 1000, **fields)
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's id if it is short and plain (it goes into logs and headers), else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            sent = value.decode("latin-1")
+            if REQUEST_ID.fullmatch(sent):
+                return str(sent)
+    return uuid4().hex

@@ -1,0 +1,55 @@
+"""The OpenAPI document: FastAPI's, plus the request bodies that the routes read themselves, within their limits."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from intbert.api.errors import PROBLEM_TYPE
+from intbert.api.wire import Problem
+
+REF = "#/components/schemas/{model}"
+
+_PROBLEMS: Mapping[int, str] = {
+    400: "The body is not JSON",
+    404: "No such model, version or variant",
+    413: "The body, or the number of inputs, is over the limit",
+    415: "The body is not declared as JSON",
+    422: "A field is wrong, a text is empty or too long, or the model is for another task",
+    429: "Overloaded: try again after `retry_after_ms`",
+    500: "A fault of the server",
+    503: "Not ready: loading, failed to load, or draining",
+    504: "The answer was not ready within the time allowed",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route for these statuses."""
+    schema = {"$ref": REF.format(model=Problem.__name__)}
+    return {
+        status: {"description": _PROBLEMS[status], "content": {PROBLEM_TYPE: {"schema": schema}}} for status in statuses
+    }
+
+
+def request_body(model: type[BaseModel]) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads `model` itself. Its examples are the model's own."""
+    examples = model.model_json_schema().get("examples", [])
+    content = {
+        "schema": {"$ref": REF.format(model=model.__name__)},
+        "examples": {f"example_{index}": {"value": value} for index, value in enumerate(examples, 1)},
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def describe(app: FastAPI, *models: type[BaseModel]) -> dict[str, Any]:
+    """The document, with the schemas of `models` and of problems among its components."""
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    every: tuple[type[BaseModel], ...] = (*models, Problem)
+    for model in every:
+        schema = model.model_json_schema(ref_template=REF)
+        schemas |= schema.pop("$defs", {})
+        schemas[model.__name__] = schema
+    return document

@@ -4,10 +4,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intbert.model.tokenizer import PairLayout
 from intbert.runtime.spans import find_spans
-from intbert.runtime.windows import PairTemplate, Window, split_windows
+from intbert.runtime.windows import Window, split_windows
 
-BERT = PairTemplate(prefix=(101,), middle=(102,), suffix=(102,), question_type=0, context_type=1)
+BERT = PairLayout(prefix=(101,), middle=(102,), suffix=(102,), first_type=0, second_type=1)
 
 
 def windows_of(context_tokens: int, window_tokens: int, overlap: int) -> list[Window]:

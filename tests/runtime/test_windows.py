@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intbert.runtime.windows import PairTemplate, split_windows, window_starts
+from intbert.model.tokenizer import PairLayout
+from intbert.runtime.windows import split_windows, window_starts
 
-BERT = PairTemplate(prefix=(101,), middle=(102,), suffix=(102,), question_type=0, context_type=1)
+BERT = PairLayout(prefix=(101,), middle=(102,), suffix=(102,), first_type=0, second_type=1)
 
 
 @given(tokens=st.integers(1, 3000), capacity=st.integers(1, 400), overlap=st.integers(0, 399))

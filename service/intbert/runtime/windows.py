@@ -5,21 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, kw_only=True)
-class PairTemplate:
-    """The special tokens around a pair and its type ids: prefix question middle context suffix."""
-
-    prefix: tuple[int, ...]
-    middle: tuple[int, ...]
-    suffix: tuple[int, ...]
-    question_type: int
-    context_type: int
-
-    @property
-    def special_tokens(self) -> int:
-        """Special tokens a window."""
-        return len(self.prefix) + len(self.middle) + len(self.suffix)
+from intbert.model.tokenizer import PairLayout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,23 +35,24 @@ def window_starts(context_tokens: int, capacity: int, overlap: int) -> list[int]
 def split_windows(
     question_ids: NDArray[np.int32],
     context_ids: NDArray[np.int32],
-    template: PairTemplate,
+    layout: PairLayout,
     *,
     window_tokens_max: int,
     overlap_tokens: int,
 ) -> list[Window]:
     """Cut the context into windows of at most window_tokens_max tokens, question and special tokens included."""
-    capacity = window_tokens_max - template.special_tokens - len(question_ids)
+    special_tokens = len(layout.prefix) + len(layout.middle) + len(layout.suffix)
+    capacity = window_tokens_max - special_tokens - len(question_ids)
     if capacity < 1:
         raise ValueError(f"a question of {len(question_ids)} tokens leaves no room in windows of {window_tokens_max}")
-    head = np.concatenate([np.asarray(template.prefix), question_ids, np.asarray(template.middle)]).astype(np.int32)
-    suffix = np.asarray(template.suffix, dtype=np.int32)
+    head = np.concatenate([np.asarray(layout.prefix), question_ids, np.asarray(layout.middle)]).astype(np.int32)
+    suffix = np.asarray(layout.suffix, dtype=np.int32)
     windows = []
     # A short capacity (long question) must still advance, so the overlap is at most half of it.
     for start in window_starts(len(context_ids), capacity, min(overlap_tokens, capacity // 2)):
         part = context_ids[start : start + capacity]
-        types = np.full(len(head) + len(part) + len(suffix), template.context_type, dtype=np.int32)
-        types[: len(head)] = template.question_type
+        types = np.full(len(head) + len(part) + len(suffix), layout.second_type, dtype=np.int32)
+        types[: len(head)] = layout.first_type
         windows.append(
             Window(
                 token_ids=np.concatenate([head, part, suffix]).astype(np.int32),

@@ -64,8 +64,8 @@ def check_architecture(config: PretrainedConfig) -> None:
 
 def set_task(config: PretrainedConfig, recipe: Recipe, label_names: tuple[str, ...]) -> None:
     """Write problem type, labels and dropout into the configuration."""
-    if recipe.finetune.dropout is not None:
-        config.hidden_dropout_prob = config.attention_probs_dropout_prob = recipe.finetune.dropout
+    config.hidden_dropout_prob = recipe.finetune.dropout
+    config.attention_probs_dropout_prob = recipe.finetune.attention_dropout
     if recipe.model.problem_type == "span_qa":
         return
     names = label_names or ("score",)

@@ -40,7 +40,7 @@ def finetune(
     """Train the teacher and save it, with its tokenizer and `training.json`, to `work_dir/teacher`, which is returned.
 
     Checkpoints go to `work_dir/checkpoints`; with `resume` training goes on from the last of them. Raises
-    MemoryShortage before anything is trained, BackboneError for a checkpoint that cannot be used.
+    MemoryShortageError before anything is trained, BackboneError for a checkpoint that cannot be used.
     """
     set_seed(recipe.seed)
     model = load_model(recipe, labels)

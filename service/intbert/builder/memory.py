@@ -4,7 +4,7 @@ import psutil
 import torch
 from transformers import PreTrainedModel
 
-from intbert.builder.failure import MemoryShortage
+from intbert.builder.failure import MemoryShortageError
 
 BYTES_PER_TRAINED_PARAMETER = 16  # FP32 weight, gradient and the two moments of AdamW
 ACTIVATIONS_PER_CHANNEL = 34  # values that one encoder layer keeps a token and channel for its backward pass
@@ -22,7 +22,7 @@ def training_bytes(model: PreTrainedModel, batch_tokens: int, sequence_tokens: i
 
 
 def check_memory(model: PreTrainedModel, batch_examples: int, sequence_tokens: int, *, bf16: bool) -> None:
-    """Raise MemoryShortage when the estimate exceeds what is free on the device that will train."""
+    """Raise MemoryShortageError when the estimate exceeds what is free on the device that will train."""
     need = training_bytes(model, batch_examples * sequence_tokens, sequence_tokens, bf16=bf16)
     if torch.cuda.is_available():
         place, free = "GPU", torch.cuda.mem_get_info()[0]
@@ -30,7 +30,7 @@ def check_memory(model: PreTrainedModel, batch_examples: int, sequence_tokens: i
         place, free = "main", psutil.virtual_memory().available
         need += PROCESS_BYTES
     if need > free:
-        raise MemoryShortage(
+        raise MemoryShortageError(
             f"training needs about {need / 2**30:.1f} GiB of {place} memory, {free / 2**30:.1f} GiB are free; "
             f"lower finetune.batch_examples (now {batch_examples}) or the length of texts (now {sequence_tokens} tokens)"
         )

@@ -100,7 +100,10 @@ class FinetuneSection(Section):
     warmup_fraction: Fraction = Field(default=0.06, description="Part of the steps with rising learning rate.")
     batch_examples: int = Field(default=32, ge=1, description="Examples a step.")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
-    dropout: Fraction | None = Field(default=None, description="Dropout; none: as the checkpoint's configuration says.")
+    dropout: Fraction = Field(default=0.1, description="Dropout of hidden states.")
+    attention_dropout: Fraction = Field(
+        default=0.0, description="Dropout of attention weights; above 0 it costs a CPU its fused attention, several times the time."
+    )
     tokens_max: int = Field(default=128, ge=8, description="Training texts are cut to so many tokens (not for span QA).")
     pad_multiple: int = Field(default=16, ge=1, description="Lengths are padded to multiples: bounds the shapes a CPU compiles.")
     bf16: bool = Field(default=True, description="bfloat16 autocast.")

@@ -17,7 +17,7 @@ SOURCES     := $(CPP_SOURCES) $(shell find service/intbert -type f -not -name '*
 CHECKED     := service tests benchmarks loadtest deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test check lint format pytest sanitize bench-prototype clean
+.PHONY: help serve install test check lint format pytest sanitize loadtest bench-prototype clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -52,6 +52,9 @@ sanitize: $(STAMPS)/test ## build the kernels' own tests with ASan and UBSan and
 		-DPython_EXECUTABLE=$(abspath $(BIN)/python) -DINTBERT_SANITIZE=ON -DINTBERT_TESTS=ON -DINTBERT_PYTHON=OFF
 	$(CMAKE) --build build/sanitize
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+
+loadtest: $(STAMPS)/test $(STAMPS)/package ## int8 beside FP32 under load, with a report (ARGS="--help")
+	$(BIN)/python -m loadtest $(ARGS)
 
 bench-prototype: $(STAMPS)/package ## the kernel prototype against its targets
 	$(BIN)/python benchmarks/prototype.py $(ARGS)

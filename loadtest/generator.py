@@ -1,0 +1,90 @@
+"""Sends requests: on a schedule (open loop), or as fast as the server takes them (saturation)."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from loadtest.outcome import Outcome
+
+TOO_MANY_OPEN = "generator_limit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One request to make."""
+
+    path: str
+    body: dict[str, Any]
+
+
+def open_client(url: str, *, timeout_s: float, connections: int) -> httpx.AsyncClient:
+    """A client that keeps its connections. `timeout_s` bounds each request."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(timeout_s), limits=limits, trust_env=False)
+
+
+async def send_on_schedule(
+    client: httpx.AsyncClient, calls: Sequence[Call], due_s: Sequence[float], *, open_max: int
+) -> list[Outcome]:
+    """Send a call at each of `due_s` (seconds from now), whatever became of the earlier ones.
+
+    Calls are used in turn. More than `open_max` requests under way is a failure of that request, never a delay of it.
+    """
+    start_s = time.perf_counter()
+    open_calls: set[asyncio.Task[Outcome]] = set()
+    outcomes: list[Outcome] = []
+
+    def finished(task: asyncio.Task[Outcome]) -> None:
+        open_calls.discard(task)
+        outcomes.append(task.result())
+
+    for call, due in zip(itertools.cycle(calls), due_s, strict=False):
+        await asyncio.sleep(max(0.0, start_s + due - time.perf_counter()))
+        if len(open_calls) >= open_max:
+            outcomes.append(Outcome(due_s=due, sent_s=due, done_s=due, status=0, error=TOO_MANY_OPEN))
+            continue
+        task = asyncio.create_task(_send(client, call, due_s=due, start_s=start_s))
+        open_calls.add(task)
+        task.add_done_callback(finished)
+    while open_calls:
+        await asyncio.wait(open_calls)
+        await asyncio.sleep(0)  # the callbacks run in the loop's next turn
+    return sorted(outcomes, key=lambda outcome: outcome.due_s)
+
+
+async def send_without_pause(
+    client: httpx.AsyncClient, calls: Sequence[Call], *, duration_s: float, users: int
+) -> list[Outcome]:
+    """`users` that each send their next call when the last is answered: finds the throughput at saturation.
+
+    Latencies of such a closed loop say nothing about users who come at their own pace; only the rate is of use.
+    """
+    start_s = time.perf_counter()
+    stream = itertools.cycle(calls)
+
+    async def user() -> list[Outcome]:
+        return [outcome async for outcome in _until(client, stream, start_s=start_s, duration_s=duration_s)]
+
+    parts = await asyncio.gather(*(user() for _ in range(users)))
+    return list(itertools.chain.from_iterable(parts))
+
+
+async def _until(client: httpx.AsyncClient, stream: Iterator[Call], *, start_s: float, duration_s: float) -> Any:
+    while (now_s := time.perf_counter() - start_s) < duration_s:
+        yield await _send(client, next(stream), due_s=now_s, start_s=start_s)
+
+
+async def _send(client: httpx.AsyncClient, call: Call, *, due_s: float, start_s: float) -> Outcome:
+    sent_s = time.perf_counter() - start_s
+    status, error = 0, ""
+    try:
+        response = await client.post(call.path, json=call.body)
+        status = response.status_code
+    except httpx.HTTPError as failure:
+        error = type(failure).__name__
+    return Outcome(due_s=due_s, sent_s=sent_s, done_s=time.perf_counter() - start_s, status=status, error=error)

@@ -1,6 +1,6 @@
 """The seam between service and engines: plain arrays in, logits out."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -47,4 +47,14 @@ class Engine(Protocol):
 
     def arena_bytes(self) -> int:
         """Buffers of all sessions that exist now."""
+        ...
+
+
+@runtime_checkable
+class PaddingSession(Protocol):
+    """A session that pads reports how much."""
+
+    @property
+    def padding_ratio(self) -> float:
+        """Share of the last run's tokens that was padding."""
         ...

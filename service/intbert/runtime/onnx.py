@@ -89,10 +89,13 @@ class OnnxFloatSession:
         self._session = session
         self._activation = activation
         self.peak_bytes = 0
+        self.padding_ratio = 0.0  # of the last run
 
     def run(self, batch: RaggedBatch) -> NDArray[Any]:
         """float32 logits: (sequences, labels), or (tokens, 2) for span QA."""
         groups = group_by_length(batch.lengths)
+        computed = sum(len(group.members) * group.columns for group in groups)
+        self.padding_ratio = 1 - batch.tokens / computed
         return self._run_spans(batch, groups) if len(self._outputs) == 2 else self._run_labels(batch, groups)
 
     def _run_labels(self, batch: RaggedBatch, groups: list[PaddedGroup]) -> NDArray[Any]:

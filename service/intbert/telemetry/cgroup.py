@@ -26,8 +26,9 @@ def _folders(mount: Path, membership: Path) -> list[Path]:
     """Our group and its ancestors below each root; inside a container the root itself is our group."""
     found: list[Path] = []
     for line in _text(membership).splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
+        _, separator, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if separator and controllers == "":
             root = mount
         elif "cpu" in controllers.split(","):
             root = mount / controllers

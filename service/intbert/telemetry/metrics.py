@@ -7,6 +7,7 @@ a series. Names of models come from the store, never from a request: clients can
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -23,6 +24,7 @@ SECONDS = (
 )
 TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+RATIOS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75)
 
 WORKER_STATES = ("idle", "busy", "stopped")
 DROP_REASONS = ("overloaded", "deadline", "cancelled", "unavailable", "internal")
@@ -38,6 +40,45 @@ class Target:
     model: str = ""
     version: str = ""
     variant: str = ""
+
+
+class KeyLike(Protocol):
+    """`runtime.observer.VariantKey`; telemetry stands below the runtime and doesn't import it."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def variant(self) -> str: ...
+
+
+class BatchLike(Protocol):
+    """`runtime.observer.BatchEvent`."""
+
+    @property
+    def key(self) -> KeyLike: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def sequences(self) -> int: ...
+    @property
+    def padding_ratio(self) -> float: ...
+
+
+class LoadLike(Protocol):
+    """`runtime.observer.LoadEvent`."""
+
+    @property
+    def key(self) -> KeyLike: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def engine(self) -> str: ...
+    @property
+    def weights_bytes(self) -> int: ...
+    @property
+    def arena_bytes(self) -> Callable[[], int]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +135,9 @@ class Metrics:
     def _declare_runtime(self) -> None:
         self.batch_tokens = self._histogram("batch_tokens", "Tokens of one batch", TOKENS)
         self.batch_sequences = self._histogram("batch_sequences", "Sequences of one batch", SEQUENCES)
+        self.batch_padding = self._histogram(
+            "batch_padding_ratio", "Share of a batch's computed tokens that was padding", RATIOS
+        )
         self.dropped_items = self._counter(
             "dropped_items", "Items (a text, or a window of it) refused or dropped", ["model", "variant", "reason"]
         )
@@ -108,7 +152,7 @@ class Metrics:
         labels = ["model", "version", "variant"]
         self.weights_bytes = self._gauge("model_weights_bytes", "Weights as the engine holds them", labels)
         self.arena_bytes = self._gauge("variant_arena_bytes", "Buffers of the variant's sessions", labels)
-        self.model_info = self._gauge("model_info", "1 for every served variant", [*labels, "sha256"])
+        self.model_info = self._gauge("model_info", "1 for every loaded variant", [*labels, "sha256", "engine"])
         self.build_info = self._gauge("build_info", "1; what runs", ["version", "kernels", "python"])
 
     def _create_unresolved(self) -> None:
@@ -154,10 +198,6 @@ class Metrics:
         for reason in DROP_REASONS:
             self.dropped_items.labels(target.model, target.variant, reason)
 
-    def watch_arena(self, target: Target, read_bytes: Callable[[], float]) -> None:
-        """Ask `read_bytes` for the variant's buffers at each scrape."""
-        self.arena_bytes.labels(target.model, target.version, target.variant).set_function(read_bytes)
-
     def build(self, *, version: str, kernels: str, python: str) -> None:
         """What runs: the package's version, the active kernel set, the interpreter."""
         self.build_info.labels(version, kernels, python).set(1)
@@ -168,39 +208,31 @@ class Metrics:
         self.queue_tokens.set(tokens)
         self.queue_oldest_age_s.set(oldest_age_s)
 
-    def on_batch(self, *, model: str, variant: str, tokens: int, sequences: int, compute_s: float) -> None:
-        # compute_s is reported by the requests of the batch, so that the stages of a request can be added up
-        self.batch_tokens.labels(model, variant).observe(tokens)
-        self.batch_sequences.labels(model, variant).observe(sequences)
+    def on_batch(self, event: BatchLike) -> None:
+        labels = (event.key.model, event.key.variant)
+        self.batch_tokens.labels(*labels).observe(event.tokens)
+        self.batch_sequences.labels(*labels).observe(event.sequences)
+        self.batch_padding.labels(*labels).observe(event.padding_ratio)
 
-    def on_wait(self, *, model: str, variant: str, queue_s: float) -> None:
-        """Nothing: a request reports the longest wait of its items itself."""
-
-    def on_drop(self, *, model: str, variant: str, reason: str) -> None:
-        self.dropped_items.labels(model, variant, reason).inc()
+    def on_drop(self, key: KeyLike, reason: str) -> None:
+        self.dropped_items.labels(key.model, key.variant, reason).inc()
 
     def on_worker(self, *, worker: int, state: str) -> None:
         for known in WORKER_STATES:
             self.worker_state.labels(str(worker), known).set(known == state)
         self.worker_progress.labels(str(worker)).set(self._clock())
 
-    def on_variant_loaded(
-        self,
-        *,
-        model: str,
-        version: str,
-        variant: str,
-        sha256: str,
-        weights_bytes: int,
-        default: bool,
-    ) -> None:
-        self.declare_variant(Target(model=model, version=version, variant=variant))
-        self.weights_bytes.labels(model, version, variant).set(weights_bytes)
-        self.model_info.labels(model, version, variant, sha256).set(1)
+    def on_variant_loaded(self, event: LoadLike) -> None:
+        key = event.key
+        labels = (key.model, key.version, key.variant)
+        self.declare_variant(Target(model=key.model, version=key.version, variant=key.variant))
+        self.weights_bytes.labels(*labels).set(event.weights_bytes)
+        self.arena_bytes.labels(*labels).set_function(event.arena_bytes)  # asked at each scrape
+        self.model_info.labels(*labels, event.sha256, event.engine).set(1)
 
     def _per_variant(self) -> tuple[Histogram, ...]:
         stages = (self.request_s, self.tokenize_s, self.queue_s, self.compute_s, self.postprocess_s)
-        return (*stages, self.request_tokens, self.batch_tokens, self.batch_sequences)
+        return (*stages, self.request_tokens, self.batch_tokens, self.batch_sequences, self.batch_padding)
 
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
         return Counter(f"intbert_{name}", text, labels, registry=self.registry)

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intbert.errors import InputError
+from intbert.model.manifest import ProblemType
+from intbert.model.tokenizer import EncodedInput, Tokenizer
 from intbert.runtime.answers import ModelRef, Timings, Usage
 
 Function = Literal["softmax", "sigmoid", "none"]
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 SCORE_DIGITS = 6
 
 
@@ -57,6 +58,30 @@ class ClassifyResult:
     timings: Timings
 
 
+def check_parameters(parameters: ClassifyParameters) -> None:
+    """InputError for values that no model could take."""
+    if parameters.top_k is not None and parameters.top_k < 1:
+        raise InputError(
+            f"top_k is {parameters.top_k}; it must be at least 1",
+            code="invalid_parameter",
+            details={"top_k": parameters.top_k},
+        )
+
+
+def encode_inputs(
+    inputs: Sequence[TextInput], tokenizer: Tokenizer, *, limit_tokens: int, truncate: bool
+) -> list[EncodedInput]:
+    """One sequence an input. InputError names the input: "inputs[3]", or "inputs[3].text" of a pair."""
+    encoded = []
+    for index, item in enumerate(inputs):
+        place = f"inputs[{index}]" if len(inputs) > 1 else "inputs"
+        field = place if item.text_pair is None else f"{place}.text"
+        encoded.append(
+            tokenizer.encode(item.text, item.text_pair, limit_tokens=limit_tokens, truncate=truncate, field=field)
+        )
+    return encoded
+
+
 def default_function(problem_type: ProblemType, labels: int) -> Function:
     """Regression has no function; several labels at once, or one label alone, are judged each by itself."""
     if problem_type == "regression":
@@ -82,8 +107,6 @@ def label_scores(
 
     logits (labels,) in units of `logit_scale`. The order is that of the logits themselves, so rounding can't change it.
     """
-    if top_k is not None and top_k < 1:
-        raise InputError(f"top_k is {top_k}; it must be at least 1", code="invalid_parameter", details={"top_k": top_k})
     scores = apply_function(logits.astype(np.float64) * logit_scale, function)
     order = np.argsort(-logits.astype(np.float64), kind="stable")[: top_k or len(labels)]
     return tuple(LabelScore(label=labels[i], score=round(float(scores[i]), SCORE_DIGITS)) for i in order)

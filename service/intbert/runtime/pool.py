@@ -96,7 +96,7 @@ class WorkerPool:
 
         Raises at once: OverloadedError when the queue is full, DeadlineError when what already waits takes longer than
         the deadline, InputError `too_many` when the work could never fit, UnavailableError after `close` began.
-        A future gives Output or DeadlineError (dropped before compute), EngineError, UnavailableError; cancelling drops it.
+        A future gives Output, or DeadlineError (dropped before compute), EngineError, UnavailableError.
         """
         try:
             with self._lock:
@@ -270,7 +270,7 @@ class WorkerPool:
             session = self._session(worker, key, served.engine, wide=wide)
             ragged = RaggedBatch.of([entry.sequence for entry in entries])
             rows = split_logits(session.run(ragged), ragged, per_token=served.per_token)
-        except Exception as fault:  # noqa: BLE001 - whatever an engine does, its callers get an answer and the pool lives
+        except Exception as fault:  # noqa: BLE001 - whatever fails, callers get an answer
             (self._wide if wide else worker.sessions).pop(key, None)
             return fault
         compute_s = time.monotonic() - started_s

@@ -1,14 +1,31 @@
 """The service without HTTP: store, engines, pool and tasks put together. The API and the CLI stand on it."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
+from intbert.errors import ConfigError, InputError, IntbertError, NotFoundError, UnavailableError
+from intbert.model.manifest import REPORT_FILE
+from intbert.model.store import ModelStore
+from intbert.runtime.batch import TokenSequence
+from intbert.runtime.catalog import Catalog, LoadedModel, Target, describe
 from intbert.runtime.classify import ClassifyParameters, ClassifyResult, TextInput
-from intbert.runtime.observer import Observer, SilentObserver
+from intbert.runtime.engine import Engine
+from intbert.runtime.engines import per_token
+from intbert.runtime.jobs import ClassifyJob, Clock, Job, Prepared, Result_co, check_job
+from intbert.runtime.observer import Observer, SilentObserver, VariantKey
+from intbert.runtime.pool import PoolSettings, Work, WorkerPool
+from intbert.runtime.queue import Output
+from intbert.runtime.threads import ThreadPlan, plan_threads, read_machine
+from intbert.runtime.waiting import gather, gather_now
 
 State = Literal["starting", "ready", "draining", "failed", "stopped"]
+INLINE_CHARACTERS = 8192  # tokenised on the event loop in well under a millisecond; more goes to a thread
+STALLED_AFTER_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +67,15 @@ class VariantMemory:
     loaded: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Running:
+    """What exists once `start` succeeded."""
+
+    catalog: Catalog
+    pool: WorkerPool
+    plan: ThreadPlan
+
+
 class InferenceService:
     """Start, ask, drain, close. All methods are thread-safe."""
 
@@ -57,53 +83,200 @@ class InferenceService:
         """Cheap: nothing is read before `start`."""
         self.settings = settings
         self.observer: Observer = observer or SilentObserver()
+        self._status = ServiceStatus(state="starting", reason="the models are being loaded", code="loading")
+        self._lock = Lock()
+        self._running: _Running | None = None
 
     def start(self) -> ServiceStatus:
         """Blocking: verify and load every package, pass the known-answer self-test, start the workers.
 
         Never raises for a bad store: the status is then "failed" with the reason, and requests get UnavailableError.
         """
-        raise NotImplementedError
+        try:
+            self._running = self._load()
+        except IntbertError as error:
+            return self._become(ServiceStatus(state="failed", reason=error.message, code=error.code))
+        except OSError as error:
+            return self._become(ServiceStatus(state="failed", reason=str(error), code="store_unreadable"))
+        return self._become(ServiceStatus(state="ready"))
 
     def status(self) -> ServiceStatus:
-        """Also "failed" when the workers make no progress."""
-        raise NotImplementedError
+        """Also "failed" with code "stalled" when a worker makes no progress."""
+        running = self._running
+        if running is not None and running.pool.longest_busy_s() > STALLED_AFTER_S:
+            reason = f"a batch has been computed for more than {STALLED_AFTER_S:g} s without an end"
+            return ServiceStatus(state="failed", reason=reason, code="stalled")
+        return self._status
 
     async def classify(self, inputs: Sequence[TextInput], parameters: ClassifyParameters) -> ClassifyResult:
         """Answer, or raise InputError, NotFoundError, OverloadedError, DeadlineError, UnavailableError, EngineError.
 
         Cancelling the awaiting task drops the work that has not begun.
         """
-        raise NotImplementedError
+        return await self.answer(ClassifyJob(texts=inputs, selection=parameters))
 
     def classify_now(self, inputs: Sequence[TextInput], parameters: ClassifyParameters) -> ClassifyResult:
         """The same, blocking: for commands."""
-        raise NotImplementedError
+        return self.answer_now(ClassifyJob(texts=inputs, selection=parameters))
+
+    async def answer(self, job: Job[Prepared, Result_co]) -> Result_co:
+        """Any task's request. Text of ordinary length is tokenised on the event loop, everything slow beside it."""
+        # Another version than the newest may have to be read and verified first: not on the event loop.
+        beside = job.selection.version is not None
+        running, target, clock = await asyncio.to_thread(self._begin, job) if beside else self._begin(job)
+        if not running.catalog.is_loaded(target):
+            await asyncio.to_thread(running.catalog.engine, target)
+            clock.restart()
+        inline = job.characters <= INLINE_CHARACTERS
+        prepared = job.encode(target) if inline else await asyncio.to_thread(job.encode, target)
+        clock.tokenized()
+        outputs = await gather(_submit(running.pool, target, job.sequences(prepared), clock), clock.left_s())
+        clock.computed()
+        return job.finish(target, prepared, outputs, clock)
+
+    def answer_now(self, job: Job[Prepared, Result_co]) -> Result_co:
+        """The same, blocking."""
+        running, target, clock = self._begin(job)
+        running.catalog.engine(target)
+        clock.restart()
+        prepared = job.encode(target)
+        clock.tokenized()
+        outputs = gather_now(_submit(running.pool, target, job.sequences(prepared), clock), clock.left_s())
+        clock.computed()
+        return job.finish(target, prepared, outputs, clock)
 
     def models(self) -> list[dict[str, Any]]:
         """JSON for GET /models: one entry a model and version.
 
         name, version, task, problem_type, labels, max_tokens, default (of its task), sha256, variants: {name: {file,
-        engine, bytes, parameters, sha256, integer_only, loaded, default}}, card.
+        engine, bytes, bytes_at_fp32, stored_dtype, parameters, sha256, integer_only, loaded, default}}, architecture,
+        card.
         """
-        raise NotImplementedError
+        catalog = self._require_running().catalog
+        return [
+            describe(model, default=catalog.default_of(model.package.manifest.task) == model.package.manifest.name)
+            for model in catalog.models()
+        ]
 
     def machine(self) -> dict[str, Any]:
-        """JSON: kernels (active set, available sets), threads (plan: cores, workers, threads_alone, why)."""
-        raise NotImplementedError
+        """JSON: kernels (active, available), threads (workers, threads_alone, reason)."""
+        from intbert.runtime.native import available_kernels
+
+        running = self._require_running()
+        names = {
+            engine.name.removeprefix("native:")
+            for model in running.catalog.models()
+            for engine in model.engines.values()
+            if engine.integer_only
+        }
+        plan = running.plan
+        return {
+            "kernels": {"active": next(iter(sorted(names)), None), "available": list(available_kernels())},
+            "threads": {"workers": plan.workers, "threads_alone": plan.threads_alone, "reason": plan.reason},
+        }
 
     def memory(self, model: str, variant: str, version: str | None = None) -> VariantMemory:
         """NotFoundError for unknown names."""
-        raise NotImplementedError
+        loaded = self._require_running().catalog.find(model, version)
+        variants = loaded.package.manifest.variants
+        if variant not in variants:
+            raise NotFoundError.of("variant", variant, sorted(variants), where=model)
+        engine = loaded.engines.get(variant)
+        if engine is None:
+            return VariantMemory(weights_bytes=0, arena_bytes=0, loaded=False)
+        return VariantMemory(weights_bytes=engine.weights_bytes, arena_bytes=engine.arena_bytes(), loaded=True)
 
     def report_path(self, model: str, version: str | None = None) -> Path:
-        """The package's report.html."""
-        raise NotImplementedError
+        """The package's report.html. NotFoundError for unknown names, or a package without one."""
+        package = self._require_running().catalog.find(model, version).package
+        if REPORT_FILE not in package.manifest.files:
+            raise NotFoundError.of("report", REPORT_FILE, [], where=model)
+        return package.directory / REPORT_FILE
 
     def drain(self) -> None:
         """Not ready from now on, but requests are still served: first step of a shutdown."""
-        raise NotImplementedError
+        with self._lock:
+            if self._status.state in ("starting", "ready"):
+                self._status = ServiceStatus(state="draining", reason="the server is shutting down", code="draining")
 
     def close(self, timeout_s: float) -> bool:
         """Refuse new work, finish what was admitted within the bound, stop the workers. True when nothing was lost."""
-        raise NotImplementedError
+        self.drain()
+        clean = self._running.pool.close(timeout_s) if self._running is not None else True
+        with self._lock:
+            self._status = ServiceStatus(state="stopped", reason="the server has stopped", code="draining")
+        return clean
+
+    def _load(self) -> _Running:
+        settings = self.settings
+        if settings.batch_tokens > settings.queue_tokens:
+            raise ConfigError(f"batch_tokens ({settings.batch_tokens}) exceeds queue_tokens ({settings.queue_tokens})")
+        plan = plan_threads(read_machine(), threads=settings.threads, workers=settings.workers)
+        limits = PoolSettings(queue_tokens_max=settings.queue_tokens, batch_tokens_max=settings.batch_tokens)
+        pool = WorkerPool(plan, limits, self.observer)
+        catalog = Catalog(
+            ModelStore(settings.store),
+            kernels=settings.kernels,
+            default_models=settings.default_models,
+            on_load=lambda model, key, engine: self._on_load(pool, model, key, engine),
+        )
+        try:
+            catalog.load_all()
+            _check_capacity(catalog, settings.queue_tokens)
+        except BaseException:
+            pool.close(0.0)
+            raise
+        return _Running(catalog=catalog, pool=pool, plan=plan)
+
+    def _on_load(self, pool: WorkerPool, model: LoadedModel, key: VariantKey, engine: Engine) -> None:
+        pool.add(key, engine, per_token=per_token(model.package))
+        self.observer.on_variant_loaded(
+            model=key.model,
+            version=key.version,
+            variant=key.variant,
+            sha256=model.package.sha256,
+            weights_bytes=engine.weights_bytes,
+            default=key.variant == model.package.manifest.default_variant,
+        )
+
+    def _become(self, status: ServiceStatus) -> ServiceStatus:
+        """A shutdown that began meanwhile stays."""
+        with self._lock:
+            if self._status.state == "starting":
+                self._status = status
+            return self._status
+
+    def _require_running(self) -> _Running:
+        if self._running is None:
+            status = self._status
+            raise UnavailableError(status.reason or "the service is not ready", code=status.code)
+        return self._running
+
+    def _begin(self, job: Job[Prepared, Result_co]) -> tuple[_Running, Target, Clock]:
+        """Refuse what can be refused before work begins."""
+        asked, limit_s = job.selection, self.settings.timeout_s
+        clock = Clock(limit_s if asked.timeout_s is None else min(asked.timeout_s, limit_s))
+        running = self._require_running()
+        check_job(job, inputs_max=self.settings.inputs_max)
+        target = running.catalog.resolve(job.task, asked.model, asked.version, asked.variant)
+        if asked.return_digest and not target.integer_only:
+            raise InputError.no_digest(model=target.key.model, variant=target.key.variant)
+        return running, target, clock
+
+
+def _submit(
+    pool: WorkerPool, target: Target, sequences: Sequence[TokenSequence], clock: Clock
+) -> "list[Future[Output]]":
+    left_s = clock.left_s()
+    return pool.submit_all([Work(key=target.key, sequence=item, deadline_s=left_s) for item in sequences])
+
+
+def _check_capacity(catalog: Catalog, queue_tokens: int) -> None:
+    """A queue that can't hold the longest input would refuse it for ever; better to say so now."""
+    for model in catalog.models():
+        longest = model.package.manifest.max_tokens
+        if longest > queue_tokens:
+            raise ConfigError(
+                f"queue_tokens is {queue_tokens}, but {model.package.manifest.name} takes inputs of {longest} tokens; "
+                "raise INTBERT_QUEUE_TOKENS"
+            )

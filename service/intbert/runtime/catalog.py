@@ -1,0 +1,204 @@
+"""The models that are served: opened packages, their tokenizers, and the engines of their variants."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+from intbert.errors import ConfigError, InputError, NotFoundError, TensorError
+from intbert.model.manifest import Task
+from intbert.model.package import Package
+from intbert.model.store import ModelStore, only_model
+from intbert.model.tokenizer import Tokenizer
+from intbert.runtime.answers import ModelRef
+from intbert.runtime.engine import Engine
+from intbert.runtime.engines import load_engine, self_test
+from intbert.runtime.observer import VariantKey
+
+OnLoad = Callable[["LoadedModel", VariantKey, Engine], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A verified package with its tokenizer; engines appear when their variant is loaded."""
+
+    package: Package
+    tokenizer: Tokenizer
+    engines: dict[str, Engine] = field(default_factory=dict)
+
+    def key(self, variant: str) -> VariantKey:
+        """Names the variant in queue and metrics."""
+        return VariantKey(model=self.package.manifest.name, version=self.package.manifest.version, variant=variant)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a request resolved to."""
+
+    model: LoadedModel
+    variant: str
+
+    @property
+    def key(self) -> VariantKey:
+        return self.model.key(self.variant)
+
+    @property
+    def integer_only(self) -> bool:
+        return self.model.package.manifest.variants[self.variant].engine == "integer"
+
+    @property
+    def logit_scale(self) -> float:
+        """Real value of one unit of the logits."""
+        return self.model.package.manifest.variants[self.variant].logit_scale or 1.0
+
+    @property
+    def ref(self) -> ModelRef:
+        key = self.key
+        return ModelRef(name=key.model, version=key.version, variant=key.variant, sha256=self.model.package.sha256)
+
+
+class Catalog:
+    """Thread-safe. Integer variants of the newest versions are loaded by `load_all`; everything else on first use."""
+
+    def __init__(
+        self, store: ModelStore, *, kernels: str | None, default_models: Mapping[str, str], on_load: OnLoad
+    ) -> None:
+        """`on_load` is told of every variant that passed its self-test, before it is used."""
+        self._store = store
+        self._kernels = kernels
+        self._default_models = default_models
+        self._on_load = on_load
+        self._newest: dict[str, str] = {}
+        self._models: dict[tuple[str, str], LoadedModel] = {}
+        self._open_lock = Lock()
+        self._load_lock = Lock()
+
+    def load_all(self) -> None:
+        """Verify every model's newest version and load its integer variants. Raises PackageError, ConfigError, ..."""
+        names = self._store.models()
+        if not names:
+            raise ConfigError(f"the store {self._store.root} holds no model; build one with `intbert build`")
+        for name in names:
+            version = self._store.versions(name)[-1]
+            model = self._open(name, version)
+            for variant, entry in model.package.manifest.variants.items():
+                if entry.engine == "integer":
+                    self.engine(Target(model=model, variant=variant))
+            self._newest[name] = version
+        for task, name in self._default_models.items():
+            if name not in self._newest or self._task(name) != task:
+                raise ConfigError(
+                    f"the default model for {task} is {name!r}, which the store does not hold for that task"
+                )
+
+    def resolve(self, task: Task, model: str | None, version: str | None, variant: str | None) -> Target:
+        """None chooses the default. NotFoundError names what there is, InputError what doesn't fit the task."""
+        name = model or self._default(task)
+        if name not in self._newest:
+            raise NotFoundError.of("model", name, sorted(self._newest))
+        loaded = self._open(name, version or self._newest[name])
+        manifest = loaded.package.manifest
+        if manifest.task != task:
+            raise InputError.wrong_task(model=name, task=manifest.task, wanted=task)
+        chosen = variant or manifest.default_variant
+        if chosen not in manifest.variants:
+            raise NotFoundError.of("variant", chosen, sorted(manifest.variants), where=name)
+        return Target(model=loaded, variant=chosen)
+
+    def find(self, model: str, version: str | None = None) -> LoadedModel:
+        """By name, whatever its task; the newest version by default. NotFoundError."""
+        if model not in self._newest:
+            raise NotFoundError.of("model", model, sorted(self._newest))
+        return self._open(model, version or self._newest[model])
+
+    def is_loaded(self, target: Target) -> bool:
+        """Whether `engine` returns at once."""
+        return target.variant in target.model.engines
+
+    def engine(self, target: Target) -> Engine:
+        """The variant's engine, loaded and tested now if it was not: takes up to seconds then."""
+        engines = target.model.engines
+        if target.variant not in engines:
+            with self._load_lock:
+                if target.variant not in engines:
+                    package = target.model.package
+                    engine = load_engine(package, target.variant, kernels=self._kernels)
+                    self_test(package, target.variant, engine, target.model.tokenizer)
+                    self._on_load(target.model, target.key, engine)
+                    engines[target.variant] = engine
+        return engines[target.variant]
+
+    def models(self) -> list[LoadedModel]:
+        """All that were opened, by name and version."""
+        return [self._models[key] for key in sorted(self._models)]
+
+    def default_of(self, task: Task) -> str | None:
+        """The model that a request without a name gets; None when it has to name one."""
+        try:
+            return self._default(task)
+        except (InputError, NotFoundError):
+            return None
+
+    def _default(self, task: Task) -> str:
+        if task in self._default_models:
+            return self._default_models[task]
+        return only_model([name for name in sorted(self._newest) if self._task(name) == task], task)
+
+    def _task(self, name: str) -> Task:
+        return self._models[name, self._newest[name]].package.manifest.task
+
+    def _open(self, name: str, version: str) -> LoadedModel:
+        with self._open_lock:
+            if (name, version) not in self._models:
+                package = self._store.open(name, version)
+                tokenizer = package.tokenizer()
+                _check_vocabulary(package, tokenizer)
+                self._models[name, version] = LoadedModel(package=package, tokenizer=tokenizer)
+            return self._models[name, version]
+
+
+def describe(model: LoadedModel, *, default: bool) -> dict[str, Any]:
+    """One entry of GET /models."""
+    manifest = model.package.manifest
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "task": manifest.task,
+        "problem_type": manifest.problem_type,
+        "labels": list(manifest.labels),
+        "max_tokens": manifest.max_tokens,
+        "default": default,
+        "sha256": model.package.sha256,
+        "variants": {name: _describe_variant(model, name) for name in manifest.variants},
+        "architecture": manifest.architecture.model_dump(mode="json"),
+        "card": manifest.card.model_dump(mode="json"),
+    }
+
+
+def _describe_variant(model: LoadedModel, name: str) -> dict[str, Any]:
+    manifest = model.package.manifest
+    variant = manifest.variants[name]
+    engine = model.engines.get(name)
+    return {
+        "file": variant.file,
+        "bytes": variant.bytes,
+        "bytes_at_fp32": variant.bytes_at_fp32,
+        "stored_dtype": variant.stored_dtype,
+        "parameters": variant.parameters,
+        "sha256": manifest.files[variant.file].sha256,
+        "integer_only": variant.engine == "integer",
+        "engine": engine.name if engine else ("native" if variant.engine == "integer" else "onnxruntime"),
+        "loaded": engine is not None,
+        "default": name == manifest.default_variant,
+    }
+
+
+def _check_vocabulary(package: Package, tokenizer: Tokenizer) -> None:
+    """A token id beyond the embedding table would be found only by the request that has it."""
+    rows = package.manifest.architecture.vocabulary
+    if tokenizer.vocabulary > rows:
+        raise TensorError(
+            f"{package.directory}: the tokenizer knows {tokenizer.vocabulary} tokens, the model only {rows}; "
+            "the files do not belong together",
+            code="tokenizer_mismatch",
+        )

@@ -1,0 +1,71 @@
+"""From a package's variant to an engine, and the known-answer self-test that it must pass."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intbert.errors import SelfTestError
+from intbert.model.package import Package
+from intbert.model.tokenizer import Tokenizer
+from intbert.runtime.answers import digest_of
+from intbert.runtime.batch import RaggedBatch, TokenSequence
+from intbert.runtime.engine import Engine
+from intbert.runtime.onnx import ActivationSize, OnnxFloatEngine
+
+EngineFactory = Callable[[Package, str], Engine]
+
+
+def load_engine(package: Package, variant: str, *, kernels: str | None = None, spin: bool = False) -> Engine:
+    """The engine of a variant: our kernels for integer programs, ONNX Runtime for the rest.
+
+    `kernels` forces a kernel set (KernelError if it can't be had); `spin`: ONNX Runtime's idle threads busy-wait.
+    """
+    entry = package.manifest.variants[variant]
+    if entry.logit_scale is not None:
+        from intbert.runtime.native import NativeEngine
+
+        return NativeEngine(package.program(variant), logit_scale=entry.logit_scale, kernels=kernels)
+    architecture = package.manifest.architecture
+    activation = ActivationSize(
+        channels=architecture.channels, intermediate=architecture.intermediate, heads=architecture.heads
+    )
+    return OnnxFloatEngine(package.onnx(variant), parameters=entry.parameters, activation=activation, spin=spin)
+
+
+def per_token(package: Package) -> bool:
+    """True when logits are (tokens, 2)."""
+    return package.manifest.task == "question-answering"
+
+
+def self_test(package: Package, variant: str, engine: Engine, tokenizer: Tokenizer) -> None:
+    """Compare an integer engine with the manifest's known answers; a float engine must give finite numbers.
+
+    Raises SelfTestError.
+    """
+    session = engine.session(1)
+    for known in package.manifest.known_answers:
+        sequence = encode_known(tokenizer, known.text, known.text_pair, package.manifest.max_tokens)
+        logits = session.run(RaggedBatch.of([sequence]))
+        if not engine.integer_only:
+            if not np.all(np.isfinite(logits)):
+                raise SelfTestError(
+                    f"{package.directory}: {engine.name} computes {variant} to numbers that are not finite"
+                )
+        elif known.variant == variant and known_digest(logits) != known.digest:
+            raise SelfTestError(
+                f"{package.directory}: {engine.name} computes {variant} wrongly on this machine: a known text "
+                "gives other logits; try another kernel set with INTBERT_KERNELS and report this"
+            )
+
+
+def encode_known(tokenizer: Tokenizer, text: str, text_pair: str | None, limit_tokens: int) -> TokenSequence:
+    """A known answer's text as one sequence, cut to the limit."""
+    encoded = tokenizer.encode(text, text_pair, limit_tokens=limit_tokens, truncate=True)
+    return TokenSequence(token_ids=encoded.token_ids, type_ids=encoded.type_ids)
+
+
+def known_digest(logits: NDArray[Any]) -> str:
+    """Digest of one sequence's int32 logits, (1, labels), or (tokens, 2): all starts, then all ends."""
+    return digest_of(np.ascontiguousarray(logits.T))

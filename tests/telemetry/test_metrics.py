@@ -1,7 +1,7 @@
 """Metrics: names, series from the start, the observer's counts."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -143,39 +143,29 @@ def test_a_worker_is_in_exactly_one_state(metrics: Metrics) -> None:
     assert found[("intbert_worker_last_progress_timestamp_seconds", (("worker", "0"),))] == 1234.5
 
 
-def load_event(arena_bytes: Callable[[], int]) -> observer.LoadEvent:
-    """The runtime's own event."""
-    return observer.LoadEvent(
-        key=observer.VariantKey(model="tiny", version="1", variant="int8"),
-        sha256="ab" * 32,
-        engine="native:portable",
-        weights_bytes=12345,
-        arena_bytes=arena_bytes,
-    )
-
-
 def test_arena_is_asked_at_every_scrape(metrics: Metrics) -> None:
     """Memory in use is read when it is reported, not when it changed."""
-    sizes = iter([10, 20])
-    metrics.on_variant_loaded(load_event(lambda: next(sizes)))
+    sizes = iter([10.0, 20.0])
+    metrics.watch_arena(TARGET, lambda: next(sizes))
     key = ("intbert_variant_arena_bytes", (("model", "tiny"), ("variant", "int8"), ("version", "1")))
     assert [samples(metrics)[key], samples(metrics)[key]] == [10.0, 20.0]
 
 
 def test_a_loaded_variant_shows_its_weights(metrics: Metrics) -> None:
     """Bytes as the engine counts them, and the hash of what is served."""
-    metrics.on_variant_loaded(load_event(lambda: 0))
+    metrics.on_variant_loaded(
+        model="tiny", version="1", variant="int8", sha256="ab" * 32, weights_bytes=12345, default=True
+    )
     found = samples(metrics)
     labels = (("model", "tiny"), ("variant", "int8"), ("version", "1"))
     assert found[("intbert_model_weights_bytes", labels)] == 12345
-    told = {"sha256": "ab" * 32, "engine": "native:portable"}
+    told = {"sha256": "ab" * 32, "default": "true"}
     assert found[("intbert_model_info", tuple(sorted((*labels, *told.items()))))] == 1
 
 
 def test_a_batch_shows_its_size_and_padding(metrics: Metrics) -> None:
     """One batch is one observation in each of the three histograms."""
-    key = observer.VariantKey(model="tiny", version="1", variant="int8")
-    metrics.on_batch(observer.BatchEvent(key=key, tokens=40, sequences=3, compute_s=0.01, padding_ratio=0.25))
+    metrics.on_batch(model="tiny", variant="int8", tokens=40, sequences=3, compute_s=0.01, padding_ratio=0.25)
     found = samples(metrics)
     labels = (("model", "tiny"), ("variant", "int8"))
     sums = [found[(f"intbert_batch_{name}_sum", labels)] for name in ("tokens", "sequences", "padding_ratio")]

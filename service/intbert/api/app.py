@@ -4,6 +4,7 @@ import asyncio
 import platform
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
 from typing import Any
@@ -81,11 +82,17 @@ def _start(service: InferenceService, metrics: Metrics, logger: FilteringBoundLo
     machine = service.machine()
     for entry in service.models():
         for variant in entry["variants"]:
-            metrics.declare_variant(Target(model=entry["name"], version=entry["version"], variant=variant))
+            target = Target(model=entry["name"], version=entry["version"], variant=variant)
+            metrics.declare_variant(target)
+            metrics.watch_arena(target, partial(_arena_bytes, service, target))
     metrics.build(
         version=package_version(), kernels=str(machine["kernels"]["active"]), python=platform.python_version()
     )
     logger.info("ready", models=[f"{entry['name']}/{entry['version']}" for entry in service.models()], machine=machine)
+
+
+def _arena_bytes(service: InferenceService, target: Target) -> float:
+    return service.memory(target.model, target.variant, target.version).arena_bytes
 
 
 def _add_inference(app: FastAPI, service: InferenceService, settings: Settings, metrics: Metrics) -> None:

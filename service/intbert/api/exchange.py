@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from intbert.api.errors import judge, problem
 from intbert.telemetry.metrics import Metrics, Target
 
+ROUTINE = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~:+/=@-]{1,128}")
 
 
@@ -85,13 +86,20 @@ class ExchangeMiddleware:
 
     def _log(self, scope: Scope, exchange: Exchange, duration_s: float) -> None:
         """One line a request: what, how it ended, how long. No text of the client beyond method, path and id."""
-        level = "error" if exchange.status >= 500 and exchange.status != 503 else "info"
+        level = _level(scope, exchange)
         fields = {"method": scope["method"], "path": scope["path"][:200], "status": exchange.status or 499}
         if exchange.target.model:
             fields |= {"model": exchange.target.model, "variant": exchange.target.variant, "tokens": exchange.tokens}
         if exchange.error is not None:
             fields["code"] = getattr(exchange.error, "code", "internal")
         getattr(self._logger, level)("request", request_id=exchange.request_id, duration_ms=duration_s * 1000, **fields)
+
+
+def _level(scope: Scope, exchange: Exchange) -> str:
+    """Our faults are errors; probes and scrapes that find nothing wrong would only hide the rest."""
+    if exchange.status >= 500 and exchange.status != 503:
+        return "error"
+    return "debug" if scope["path"] in ROUTINE and exchange.status == 200 else "info"
 
 
 def _request_id(scope: Scope) -> str:

@@ -57,7 +57,7 @@ def _processors(log_format: LogFormat, stream: TextIO) -> list[structlog.typing.
     common: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        _plain_numbers,
+        _tidy,
     ]
     if log_format == "json":
         return [*common, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -69,9 +69,7 @@ def _processors(log_format: LogFormat, stream: TextIO) -> list[structlog.typing.
     ]
 
 
-def _plain_numbers(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Milliseconds to three places: enough, and readable."""
-    for name, value in event.items():
-        if isinstance(value, float):
-            event[name] = round(value, 3)
-    return event
+def _tidy(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """When, how grave and what come first; fractions to three places: enough, and readable."""
+    ordered = {name: event[name] for name in ("time", "level", "event")} | event
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in ordered.items()}

@@ -7,7 +7,6 @@ a series. Names of models come from the store, never from a request: clients can
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -40,45 +39,6 @@ class Target:
     model: str = ""
     version: str = ""
     variant: str = ""
-
-
-class KeyLike(Protocol):
-    """`runtime.observer.VariantKey`; telemetry stands below the runtime and doesn't import it."""
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def variant(self) -> str: ...
-
-
-class BatchLike(Protocol):
-    """`runtime.observer.BatchEvent`."""
-
-    @property
-    def key(self) -> KeyLike: ...
-    @property
-    def tokens(self) -> int: ...
-    @property
-    def sequences(self) -> int: ...
-    @property
-    def padding_ratio(self) -> float: ...
-
-
-class LoadLike(Protocol):
-    """`runtime.observer.LoadEvent`."""
-
-    @property
-    def key(self) -> KeyLike: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def engine(self) -> str: ...
-    @property
-    def weights_bytes(self) -> int: ...
-    @property
-    def arena_bytes(self) -> Callable[[], int]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +112,7 @@ class Metrics:
         labels = ["model", "version", "variant"]
         self.weights_bytes = self._gauge("model_weights_bytes", "Weights as the engine holds them", labels)
         self.arena_bytes = self._gauge("variant_arena_bytes", "Buffers of the variant's sessions", labels)
-        self.model_info = self._gauge("model_info", "1 for every loaded variant", [*labels, "sha256", "engine"])
+        self.model_info = self._gauge("model_info", "1 for every loaded variant", [*labels, "sha256", "default"])
         self.build_info = self._gauge("build_info", "1; what runs", ["version", "kernels", "python"])
 
     def _create_unresolved(self) -> None:
@@ -198,6 +158,10 @@ class Metrics:
         for reason in DROP_REASONS:
             self.dropped_items.labels(target.model, target.variant, reason)
 
+    def watch_arena(self, target: Target, read_bytes: Callable[[], float]) -> None:
+        """Ask `read_bytes` for the variant's buffers at each scrape."""
+        self.arena_bytes.labels(target.model, target.version, target.variant).set_function(read_bytes)
+
     def build(self, *, version: str, kernels: str, python: str) -> None:
         """What runs: the package's version, the active kernel set, the interpreter."""
         self.build_info.labels(version, kernels, python).set(1)
@@ -208,27 +172,29 @@ class Metrics:
         self.queue_tokens.set(tokens)
         self.queue_oldest_age_s.set(oldest_age_s)
 
-    def on_batch(self, event: BatchLike) -> None:
-        labels = (event.key.model, event.key.variant)
-        self.batch_tokens.labels(*labels).observe(event.tokens)
-        self.batch_sequences.labels(*labels).observe(event.sequences)
-        self.batch_padding.labels(*labels).observe(event.padding_ratio)
+    def on_batch(
+        self, *, model: str, variant: str, tokens: int, sequences: int, compute_s: float, padding_ratio: float
+    ) -> None:
+        # compute_s is reported by the requests of the batch, so that the stages of a request can be added up
+        self.batch_tokens.labels(model, variant).observe(tokens)
+        self.batch_sequences.labels(model, variant).observe(sequences)
+        self.batch_padding.labels(model, variant).observe(padding_ratio)
 
-    def on_drop(self, key: KeyLike, reason: str) -> None:
-        self.dropped_items.labels(key.model, key.variant, reason).inc()
+    def on_drop(self, *, model: str, variant: str, reason: str) -> None:
+        self.dropped_items.labels(model, variant, reason).inc()
 
     def on_worker(self, *, worker: int, state: str) -> None:
         for known in WORKER_STATES:
             self.worker_state.labels(str(worker), known).set(known == state)
         self.worker_progress.labels(str(worker)).set(self._clock())
 
-    def on_variant_loaded(self, event: LoadLike) -> None:
-        key = event.key
-        labels = (key.model, key.version, key.variant)
-        self.declare_variant(Target(model=key.model, version=key.version, variant=key.variant))
-        self.weights_bytes.labels(*labels).set(event.weights_bytes)
-        self.arena_bytes.labels(*labels).set_function(event.arena_bytes)  # asked at each scrape
-        self.model_info.labels(*labels, event.sha256, event.engine).set(1)
+    def on_variant_loaded(
+        self, *, model: str, version: str, variant: str, sha256: str, weights_bytes: int, default: bool
+    ) -> None:
+        target = Target(model=model, version=version, variant=variant)
+        self.declare_variant(target)
+        self.weights_bytes.labels(model, version, variant).set(weights_bytes)
+        self.model_info.labels(model, version, variant, sha256, str(default).lower()).set(1)
 
     def _per_variant(self) -> tuple[Histogram, ...]:
         stages = (self.request_s, self.tokenize_s, self.queue_s, self.compute_s, self.postprocess_s)

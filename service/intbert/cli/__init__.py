@@ -1,0 +1,5 @@
+"""The command line. Each command imports what it needs when it runs, so none pays for another's libraries."""
+
+from intbert.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,158 @@
+"""serve, classify, models."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from intbert.cli.options import AsJson, Kernels, Store, Threads, Version, service_settings
+from intbert.cli.output import megabytes, print_json, print_table
+from intbert.config import Settings, load_settings
+from intbert.errors import InputError, UnavailableError
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(serve)
+    app.command()(classify)
+    app.command()(models)
+
+
+def serve(
+    store: Store = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="[default: 8000]; 0 chooses a free one.")] = None,
+    kernels: Kernels = None,
+    threads: Threads = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Batches computed at the same time.")] = None,
+    log_format: Annotated[Literal["json", "console"] | None, typer.Option(help="[default: console].")] = None,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None, typer.Option(help="[default: info].")
+    ] = None,
+) -> None:
+    """Serve the models of the store over HTTP. Every setting is also a variable INTBERT_<NAME>."""
+    _serve(
+        load_settings(
+            store=store,
+            host=host,
+            port=port,
+            kernels=kernels,
+            threads=threads,
+            workers=workers,
+            log_format=log_format,
+            log_level=log_level,
+        )
+    )
+
+
+def _serve(settings: Settings) -> None:
+    """The composition root of the service."""
+    from prometheus_client import CollectorRegistry
+
+    from intbert.api.app import create_app
+    from intbert.api.server import serve as serve_app
+    from intbert.runtime.service import InferenceService
+    from intbert.telemetry.logs import make_logger
+    from intbert.telemetry.metrics import Metrics
+
+    logger = make_logger(log_format=settings.log_format, level=settings.log_level)
+    metrics = Metrics(CollectorRegistry())
+    service = InferenceService(service_settings(settings), metrics)
+    serve_app(create_app(service, settings, metrics, logger), service, settings, logger)
+
+
+def classify(
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", show_default=False)],
+    text_pair: Annotated[
+        str | None, typer.Option("--text-pair", help="Second text of a pair; then give one TEXT.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model [default: the one for classification].")] = None,
+    version: Version = None,
+    variant: Annotated[str | None, typer.Option(help="int8, fp32, ... [default: the model's].")] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Number of labels [default: all].")] = None,
+    truncate: Annotated[bool, typer.Option("--truncate", help="Drop the end of a text that is too long.")] = False,
+    digest: Annotated[bool, typer.Option("--digest", help="Add the SHA-256 of the int32 logits.")] = False,
+    store: Store = None,
+    kernels: Kernels = None,
+    json: AsJson = False,
+) -> None:
+    """Classify texts, without a server."""
+    from intbert.runtime.classify import ClassifyParameters, TextInput
+    from intbert.runtime.service import InferenceService
+
+    if text_pair is not None and len(texts) > 1:
+        raise InputError(f"--text-pair needs exactly one TEXT, got {len(texts)}", code="invalid_parameter")
+    settings = load_settings(store=store, kernels=kernels, classify_model=model)
+    service = InferenceService(service_settings(settings))
+    status = service.start()
+    if not status.ready:
+        raise UnavailableError(status.reason or f"the service is {status.state}", code=status.code)
+    try:
+        result = service.classify_now(
+            [TextInput(text=text, text_pair=text_pair) for text in texts],
+            ClassifyParameters(
+                model=model,
+                version=version,
+                variant=variant,
+                top_k=top_k,
+                truncation="truncate" if truncate else "error",
+                return_digest=digest,
+            ),
+        )
+    finally:
+        service.close(settings.drain_timeout_s)
+    if json:
+        print_json(_document(result))
+        return
+    rows = [
+        (f"{best.score:.4f}", best.label, *([result.digests[index][:16]] if result.digests else []), text)
+        for index, (text, labels) in enumerate(zip(texts, result.results, strict=True))
+        for best in labels[: top_k or 1]
+    ]
+    print_table(("score", "label", *(["digest"] if result.digests else []), "text"), rows)
+
+
+def _document(result: Any) -> dict[str, Any]:
+    """The same document that POST /classify answers with."""
+    document = {"results": result.results, "usage": result.usage, "model": result.model}
+    return document if result.digests is None else {**document, "digests": result.digests}
+
+
+def models(store: Store = None, json: AsJson = False) -> None:
+    """List the models of the store; every package is verified."""
+    from intbert.model.store import ModelStore
+
+    shelf = ModelStore(load_settings(store=store).store)
+    packages = [shelf.open(name, version) for name in shelf.models() for version in shelf.versions(name)]
+    listed = [_listed(package) for package in packages]
+    if json:
+        print_json(listed)
+        return
+    if not listed:
+        typer.echo(f"{shelf.root} holds no model; build one with: intbert build RECIPE.toml")
+        return
+    print_table(
+        ("model", "version", "task", "variant", "file", "parameters"),
+        [
+            (entry["name"], entry["version"], entry["task"], name, megabytes(variant["bytes"]), variant["parameters"])
+            for entry in listed
+            for name, variant in entry["variants"].items()
+        ],
+        right=(4, 5),
+    )
+
+
+def _listed(package: Any) -> dict[str, Any]:
+    manifest = package.manifest
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "task": manifest.task,
+        "variants": {
+            name: {
+                "bytes": variant.bytes,
+                "parameters": variant.parameters,
+                "sha256": manifest.files[variant.file].sha256,
+            }
+            for name, variant in manifest.variants.items()
+        },
+    }

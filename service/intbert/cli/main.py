@@ -1,0 +1,67 @@
+"""The program `intbert`: its commands, and what becomes of their errors."""
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as distribution_version
+from typing import Annotated
+
+import typer
+
+from intbert.cli import build, inference, measure
+from intbert.errors import ConfigError, InputError, IntbertError, KernelError, NotFoundError
+
+USAGE_EXIT = 2
+FAILURE_EXIT = 1
+INTERRUPTED_EXIT = 130
+
+# What the person at the keyboard can set right by typing something else.
+_USAGE_ERRORS = (InputError, NotFoundError, ConfigError, KernelError)
+
+
+def make_app() -> typer.Typer:
+    """All commands."""
+    app = typer.Typer(
+        name="intbert",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_program)
+    inference.add_commands(app)
+    measure.add_commands(app)
+    build.add_commands(app)
+    return app
+
+
+def _program(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Integer-only int8 inference for BERT-family models on CPUs, beside the FP32 original."""
+    if version:
+        typer.echo(f"intbert {package_version()}")
+        raise typer.Exit
+
+
+def package_version() -> str:
+    """Of the installed package; "unknown" in a checkout that was not installed."""
+    try:
+        return distribution_version("intbert")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def main() -> None:
+    """Run. Errors of the domain become one line on stderr: exit 2 for usage and input, 1 for failures."""
+    try:
+        make_app()()
+    except IntbertError as error:
+        sys.stderr.write(f"intbert: {error.message}\n")
+        sys.exit(USAGE_EXIT if isinstance(error, _USAGE_ERRORS) else FAILURE_EXIT)
+    except BrokenPipeError:
+        # The reader of our output is gone (`intbert models | head -1`): nobody is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILURE_EXIT)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED_EXIT)

@@ -1,0 +1,7 @@
+"""eval, bench, verify."""
+
+import typer
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file."""

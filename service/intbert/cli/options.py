@@ -1,0 +1,39 @@
+"""Options that several commands share, and the values behind them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from intbert.config import Settings
+from intbert.runtime.service import ServiceSettings
+
+Store = Annotated[
+    Path | None,
+    typer.Option("--store", help="Model store [default: INTBERT_STORE or ./model_store].", show_default=False),
+]
+Kernels = Annotated[
+    str | None, typer.Option("--kernels", help="Force a kernel set [default: INTBERT_KERNELS or the fastest here].")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Version = Annotated[str | None, typer.Option("--version", help="Version of the model [default: the newest].")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with.")]
+
+
+def service_settings(settings: Settings) -> ServiceSettings:
+    """The runtime's part of the settings, as values."""
+    defaults: dict[str, Any] = {
+        "text-classification": settings.classify_model,
+        "question-answering": settings.qa_model,
+    }
+    return ServiceSettings(
+        store=settings.store,
+        default_models={task: name for task, name in defaults.items() if name is not None},
+        kernels=settings.kernels,
+        threads=settings.threads,
+        workers=settings.workers,
+        queue_tokens=settings.queue_tokens,
+        batch_tokens=settings.batch_tokens,
+        inputs_max=settings.max_inputs,
+        timeout_s=settings.request_timeout_s,
+    )

@@ -10,6 +10,8 @@ from intbert.builder.failure import RecipeError
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression", "span_qa"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+SMOKE_TRAIN_EXAMPLES = 256
+SMOKE_DEV_EXAMPLES = 64
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
@@ -106,8 +108,38 @@ class FinetuneSection(Section):
     )
     tokens_max: int = Field(default=128, ge=8, description="Training texts are cut to so many tokens (not for span QA).")
     pad_multiple: int = Field(default=16, ge=1, description="Lengths are padded to multiples: bounds the shapes a CPU compiles.")
-    bf16: bool = Field(default=True, description="bfloat16 autocast.")
+    bf16: bool = Field(default=True, description="bfloat16 autocast on a CPU that has it, or a GPU.")
     checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints and held-out evaluations.")
+
+
+class QuantiseSection(Section):
+    """Calibration and quantisation-aware training with distillation from the teacher."""
+
+    calibration_examples: int = Field(default=512, ge=1, description="Training examples that activation ranges come from.")
+    epochs: float = Field(default=1.0, ge=0, description="Passes over the training data; 0: calibration alone.")
+    learning_rate: float = Field(default=5e-5, gt=0, description="Peak learning rate; decays linearly to 0.")
+    warmup_fraction: Fraction = Field(default=0.05, description="Part of the steps with rising learning rate.")
+    batch_examples: int = Field(default=32, ge=1, description="Examples a step.")
+    weight_decay: float = Field(default=0.0, ge=0, description="AdamW weight decay.")
+    hidden_weight: float = Field(default=1.0, ge=0, description="Weight of the hidden states' loss beside the logits'.")
+    temperature: float = Field(default=1.0, gt=0, description="Temperature of the logits' distillation.")
+    train_embeddings: bool = Field(default=False, description="Train the embedding tables too.")
+    bf16: bool = Field(default=True, description="Matrix products in bfloat16 (the teacher's too).")
+    checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints.")
+
+
+class ReportSection(Section):
+    """What is measured for the card, and the gate."""
+
+    gate_metric: str | None = Field(
+        default=None, description="Metric that the package's gate is about; none: the task's main metric."
+    )
+    gate_allowed_drop: float = Field(default=0.7, description="Points that int8 may lose against FP32 on the dev data.")
+    verify_texts: int = Field(default=200, ge=1, description="Dev examples whose int32 logits must agree everywhere.")
+    bench_shapes: tuple[str, ...] = Field(
+        default=("1x32", "1x128", "8x128"), description="Shapes of the latency measurement: sequences x tokens."
+    )
+    error_texts: int = Field(default=64, ge=1, description="Dev examples for the error of each layer.")
 
 
 class Recipe(Section):
@@ -118,6 +150,8 @@ class Recipe(Section):
     data: DataSection
     span: SpanSection = SpanSection()
     finetune: FinetuneSection = FinetuneSection()
+    quantise: QuantiseSection = QuantiseSection()
+    report: ReportSection = ReportSection()
 
     @model_validator(mode="after")
     def _format_fits_task(self) -> Self:
@@ -145,6 +179,28 @@ def parse_recipe(tables: dict[str, Any], origin: str) -> Recipe:
         return Recipe.model_validate(_lists_to_tuples(tables))
     except ValidationError as error:
         raise RecipeError(f"recipe {origin}: " + "; ".join(_complaint(item) for item in error.errors())) from error
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """The same recipe at the size of a test: a few hundred examples, a short epoch, no gate. Its package is of no use."""
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(
+                update={
+                    "train_examples_max": min(SMOKE_TRAIN_EXAMPLES, recipe.data.train_examples_max or SMOKE_TRAIN_EXAMPLES),
+                    "dev_examples_max": min(SMOKE_DEV_EXAMPLES, recipe.data.dev_examples_max or SMOKE_DEV_EXAMPLES),
+                    "holdout_fraction": max(0.1, recipe.data.holdout_fraction),
+                }
+            ),
+            "finetune": recipe.finetune.model_copy(update={"epochs": min(1.0, recipe.finetune.epochs)}),
+            "quantise": recipe.quantise.model_copy(
+                update={"epochs": min(1.0, recipe.quantise.epochs), "calibration_examples": SMOKE_DEV_EXAMPLES}
+            ),
+            "report": recipe.report.model_copy(
+                update={"gate_allowed_drop": 100.0, "verify_texts": 8, "bench_shapes": ("1x16",), "error_texts": 8}
+            ),
+        }
+    )
 
 
 def _lists_to_tuples(node: Any) -> Any:

@@ -82,7 +82,8 @@ void residual(Buffers& b) {  // (2.4)
         const __m512i scaled = high32(_mm512_slli_epi32(load(b.acc + i), 6), load(b.multiplier32 + i));
         const __m512i old = _mm512_cvtepi16_epi32(_mm256_load_si256(reinterpret_cast<const __m256i*>(b.residual + i)));
         const __m512i h = _mm512_add_epi32(_mm512_slli_epi32(old, 4), scaled);
-        store(b.sums + i, _mm512_max_epi32(_mm512_min_epi32(h, limit), _mm512_sub_epi32(_mm512_setzero_si512(), limit)));
+        store(b.sums + i,
+              _mm512_max_epi32(_mm512_min_epi32(h, limit), _mm512_sub_epi32(_mm512_setzero_si512(), limit)));
     }
 }
 

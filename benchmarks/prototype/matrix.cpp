@@ -1,4 +1,5 @@
-// Micro-kernels of the packed u8 x s8 product. Weights: panels of VECTORS x 16 columns, K in quads; activations row-major.
+// Micro-kernels of the packed u8 x s8 product. Weights: panels of VECTORS x 16 columns, K in quads; activations
+// row-major.
 #include <immintrin.h>
 
 #include <cstdint>
@@ -13,7 +14,8 @@ namespace {
 using Bytes = std::shared_ptr<std::uint8_t[]>;
 
 Bytes bytes(std::size_t size) {
-    Bytes data(static_cast<std::uint8_t*>(std::aligned_alloc(64, (size + 63) / 64 * 64)), [](std::uint8_t* p) { std::free(p); });
+    Bytes data(static_cast<std::uint8_t*>(std::aligned_alloc(64, (size + 63) / 64 * 64)),
+               [](std::uint8_t* p) { std::free(p); });
     for (std::size_t i = 0; i < size; ++i) data[i] = static_cast<std::uint8_t>(i * 37 % 251);
     return data;
 }
@@ -46,7 +48,8 @@ void tile(const std::uint8_t* x, std::size_t k, const std::uint8_t* panel, std::
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r) {
 #pragma GCC unroll 8
-        for (int v = 0; v < VECTORS; ++v) _mm512_store_si512(out + static_cast<std::size_t>(r) * out_stride + v * 16, acc[r][v]);
+        for (int v = 0; v < VECTORS; ++v)
+            _mm512_store_si512(out + static_cast<std::size_t>(r) * out_stride + v * 16, acc[r][v]);
     }
 }
 

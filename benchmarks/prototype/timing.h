@@ -9,9 +9,9 @@
 
 struct Candidate {
     std::string name;
-    double work;                // operations or elements of one call
+    double work;  // operations or elements of one call
     std::function<void()> call;
-    std::vector<double> ns{};   // one entry a round
+    std::vector<double> ns{};  // one entry a round
 };
 
 inline double median(std::vector<double> values) {

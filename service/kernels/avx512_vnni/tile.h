@@ -1,0 +1,77 @@
+// The micro-kernel: ROWS x (VECTORS * 16) accumulators stay in registers while the inputs pass in quads.
+//
+// vpdpbusd adds four u8 x s8 products to an int32 lane, exactly. With 6 x 4 accumulators a core executes two a cycle,
+// its peak; benchmarks/prototype has the alternatives. Panels: (inputs / 4, VECTORS, 16 columns, 4 inputs).
+#pragma once
+
+#include "simd.h"
+
+namespace intbert::avx512_vnni {
+namespace {
+
+constexpr std::size_t tile_rows = 6;
+
+enum class Panel { s8, u8 };  // which operand is signed: the panel (weights, values) or the rows (queries on keys)
+
+template <int ROWS, int VECTORS>
+using Tile = Vector[ROWS][VECTORS];
+
+template <Panel PANEL, int ROWS, int VECTORS>
+INTBERT_INLINE void accumulate(Tile<ROWS, VECTORS>& acc, const void* rows, std::size_t stride, const void* panel,
+                               std::size_t inputs) {
+    const auto* row = static_cast<const char*>(rows);
+    const auto* column = static_cast<const char*>(panel);
+    for (std::size_t k = 0; k < inputs; k += 4) {
+        Vector w[VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; ++v) w[v] = load(column + v * 64);
+#pragma GCC unroll 6
+        for (int r = 0; r < ROWS; ++r) {
+            const Vector x = broadcast_quad(row + static_cast<std::size_t>(r) * stride);
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; ++v) {
+                acc[r][v] = PANEL == Panel::s8 ? _mm512_dpbusd_epi32(acc[r][v], x, w[v])
+                                               : _mm512_dpbusd_epi32(acc[r][v], w[v], x);
+            }
+        }
+        row += 4;
+        column += VECTORS * 64;
+    }
+}
+
+template <int ROWS, int VECTORS>
+INTBERT_INLINE void clear(Tile<ROWS, VECTORS>& acc) {
+#pragma GCC unroll 6
+    for (int r = 0; r < ROWS; ++r) {
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; ++v) acc[r][v] = zero();
+    }
+}
+
+template <int N>
+struct Count {
+    static constexpr int value = N;
+};
+
+// Calls body(Count<height>, first row) for tiles of at most 6 rows whose heights differ by one at most, since a lone
+// tile of one or two rows would wait for its own additions.
+template <class Body>
+INTBERT_INLINE void for_each_tile(std::size_t rows, Body body) {
+    const std::size_t tiles = (rows + tile_rows - 1) / tile_rows;
+    std::size_t row = 0;
+    for (std::size_t left = tiles; left > 0; --left) {
+        const std::size_t height = (rows - row + left - 1) / left;
+        switch (height) {
+            case 6: body(Count<6>{}, row); break;
+            case 5: body(Count<5>{}, row); break;
+            case 4: body(Count<4>{}, row); break;
+            case 3: body(Count<3>{}, row); break;
+            case 2: body(Count<2>{}, row); break;
+            default: body(Count<1>{}, row); break;
+        }
+        row += height;
+    }
+}
+
+}  // namespace
+}  // namespace intbert::avx512_vnni

@@ -1,0 +1,50 @@
+// The threads of one session. They meet at barriers inside a run: they spin briefly and then sleep, so that a session
+// without work uses no CPU. With one thread nothing here costs anything.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace intbert {
+
+class Team {
+public:
+    explicit Team(std::size_t threads);  // 1 or more, the caller's own included
+    ~Team();
+    Team(const Team&) = delete;
+    Team& operator=(const Team&) = delete;
+
+    std::size_t threads() const { return threads_; }
+
+    // Calls job(thread) on every thread, 0 on the caller's; returns when all have returned. The job must not throw.
+    template <class Job>
+    void run(Job& job) {
+        start([](void* context, std::size_t thread) { (*static_cast<Job*>(context))(thread); }, &job);
+    }
+
+    // Inside a job: waits until all threads of the team have come here.
+    void barrier() {
+        if (threads_ > 1) meet();
+    }
+
+private:
+    using Function = void (*)(void* context, std::size_t thread);
+
+    void start(Function function, void* context);
+    void meet();
+    void work(std::size_t thread);
+
+    const std::size_t threads_;
+    Function function_ = nullptr;
+    void* context_ = nullptr;
+    bool stopping_ = false;
+    alignas(64) std::atomic<std::uint32_t> job_{0};    // rises by one a job
+    alignas(64) std::atomic<std::uint32_t> phase_{0};  // rises by one a barrier
+    alignas(64) std::atomic<std::uint32_t> arrived_{0};
+    std::vector<std::thread> workers_;
+};
+
+}  // namespace intbert

@@ -12,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := $(VENV)/stamps
 CMAKE  := $(BIN)/cmake
 
-CPP_SOURCES := $(shell find service/kernels -name '*.cpp' -o -name '*.h' 2>/dev/null)
+CPP_SOURCES := $(shell find service/kernels benchmarks -name '*.cpp' -o -name '*.h' 2>/dev/null)
 SOURCES     := $(CPP_SOURCES) $(shell find service/intbert -type f -not -name '*.so' -not -path '*/__pycache__/*')
 CHECKED     := service tests benchmarks loadtest deploy
 
@@ -47,11 +47,11 @@ format: $(STAMPS)/test ## rewrite the sources in the project's style
 pytest: $(STAMPS)/test $(STAMPS)/package ## the tests alone (ARGS="-k name")
 	$(BIN)/pytest $(ARGS)
 
-sanitize: $(STAMPS)/test ## build the kernels' own tests with ASan and UBSan and run them
-	$(CMAKE) -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) \
-		-DPython_EXECUTABLE=$(abspath $(BIN)/python) -DINTBERT_SANITIZE=ON -DINTBERT_TESTS=ON -DINTBERT_PYTHON=OFF
+sanitize: $(STAMPS)/test ## build the kernels' own check with ASan and UBSan and run it
+	$(CMAKE) -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+		-DINTBERT_SANITIZE=ON -DINTBERT_KERNEL_CHECK=ON -DINTBERT_PYTHON_MODULE=OFF
 	$(CMAKE) --build build/sanitize
-	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+	build/sanitize/kernel_check
 
 loadtest: $(STAMPS)/test $(STAMPS)/package ## int8 beside FP32 under load, with a report (ARGS="--help")
 	$(BIN)/python -m loadtest $(ARGS)

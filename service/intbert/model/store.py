@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from intbert.errors import InputError, NotFoundError, UnsafePathError
+from intbert.errors import InputError, ManifestError, NotFoundError, UnsafePathError
 from intbert.model.manifest import MANIFEST_FILE, Task
 from intbert.model.package import Package, parse_manifest
 
@@ -50,7 +50,7 @@ class ModelStore:
         path = self.path(model, version)
         package = Package.open(path)
         if (package.manifest.name, package.manifest.version) != (path.parent.name, path.name):
-            raise UnsafePathError(
+            raise ManifestError(
                 f"{path} holds {package.manifest.name} version {package.manifest.version}; move it to its own place"
             )
         return package

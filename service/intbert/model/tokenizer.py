@@ -1,5 +1,7 @@
 """Text to token ids, over the tokenizers library. Offsets count code points of the text as it was sent."""
 
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +107,8 @@ class Tokenizer:
     def text_tokens(self, text: str, *, field: str = "text") -> TextTokens:
         """One text without special tokens, with offsets; for windows over long documents."""
         encoding = self._encode_visible(text, field)
-        return TextTokens(token_ids=_int32(encoding.ids), offsets=_int32(encoding.offsets).reshape(-1, 2))
+        offsets = with_marks(text, encoding.offsets)
+        return TextTokens(token_ids=_int32(encoding.ids), offsets=_int32(offsets).reshape(-1, 2))
 
     def pair_layout(self) -> PairLayout:
         """Where special tokens stand around a pair; read off an encoded pair, so any BERT-like template works."""
@@ -142,6 +145,20 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
         return first, second
     shorter = min(first, second, room // 2)
     return (shorter, room - shorter) if first <= second else (room - shorter, shorter)
+
+
+def with_marks(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Let each token reach over the marks (accents, variation selectors) behind it that the normaliser threw away.
+
+    Otherwise an answer that ends there would lose the accent of its last letter.
+    """
+    starts = [start for start, _ in offsets[1:]] + [len(text)]
+    reaching = []
+    for (start, end), limit in zip(offsets, starts, strict=True):
+        while end < limit and unicodedata.category(text[end]) in ("Mn", "Me"):
+            end += 1
+        reaching.append((start, end))
+    return reaching
 
 
 def _int32(values: Any) -> NDArray[np.int32]:

@@ -154,7 +154,8 @@ def with_marks(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int,
     """
     starts = [start for start, _ in offsets[1:]] + [len(text)]
     reaching = []
-    for (start, end), limit in zip(offsets, starts, strict=True):
+    for (start, token_end), limit in zip(offsets, starts, strict=True):
+        end = token_end
         while end < limit and unicodedata.category(text[end]) in ("Mn", "Me"):
             end += 1
         reaching.append((start, end))

@@ -75,6 +75,15 @@ async def _lifespan(
 
 
 def _start(service: InferenceService, metrics: Metrics, logger: FilteringBoundLogger) -> None:
+    """A broken store is a state, with its reason at /readyz. Anything unexpected ends the service, with a traceback."""
+    try:
+        _load(service, metrics, logger)
+    except Exception as error:
+        logger.error("loading failed", exc_info=error)
+        service.close(0.0)
+
+
+def _load(service: InferenceService, metrics: Metrics, logger: FilteringBoundLogger) -> None:
     status = service.start()
     if not status.ready:
         logger.error("not ready", state=status.state, code=status.code, reason=status.reason)

@@ -71,5 +71,5 @@ def _processors(log_format: LogFormat, stream: TextIO) -> list[structlog.typing.
 
 def _tidy(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """When, how grave and what come first; fractions to three places: enough, and readable."""
-    ordered = {name: event[name] for name in ("time", "level", "event")} | event
+    ordered = {name: event[name] for name in ("time", "level", "event")} | dict(event)
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in ordered.items()}

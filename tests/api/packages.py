@@ -1,0 +1,155 @@
+"""Tiny but complete packages: a random integer program beside an unrelated bag-of-words float model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save
+from tokenizers import Tokenizer as HubTokenizer
+from tokenizers import models, normalizers, pre_tokenizers, processors
+
+from intbert.arithmetic import ARITHMETIC_VERSION
+from intbert.arithmetic.program import Program
+from intbert.model.manifest import (
+    Architecture,
+    Card,
+    Gate,
+    KnownAnswer,
+    Manifest,
+    Provenance,
+    Variant,
+)
+from intbert.model.package import Package, write_package
+from intbert.model.tokenizer import Tokenizer
+from intbert.runtime.batch import RaggedBatch, TokenSequence
+from intbert.runtime.engines import encode_known, known_digest
+from intbert.runtime.reference import ReferenceEngine
+from tests.arithmetic.programs import Dimensions, random_program
+
+WORDS = "a the film plot is was not very good bad gripping thin beautifully acted actors hours back and".split()
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+POSITIONS = 64
+LOGIT_SCALE = 1e-3
+KNOWN_TEXT = "the film was very good"
+REPORT = b"<!doctype html><title>tiny</title><p>report of tiny"
+
+
+def tokenizer_json() -> bytes:
+    """WordPiece over a few words and all letters, framed as BERT does."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    vocabulary = [*SPECIALS, *WORDS, *letters[1:], *(f"##{letter}" for letter in letters)]
+    tokenizer = HubTokenizer(models.WordPiece({word: i for i, word in enumerate(vocabulary)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return tokenizer.to_str().encode()
+
+
+def float_model(vocabulary: int, labels: int) -> bytes:
+    """logits = mean over real tokens of a table's rows: enough to be batched, padded and masked."""
+    table = np.random.Generator(np.random.PCG64(5)).normal(size=(vocabulary, labels)).astype(np.float32)
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["rows"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "last"], ["mask3"]),
+        helper.make_node("Mul", ["rows", "mask3"], ["real"]),
+        helper.make_node("ReduceSum", ["real", "one"], ["total"], keepdims=0),
+        helper.make_node("ReduceSum", ["mask", "one"], ["count"], keepdims=1),
+        helper.make_node("Div", ["total", "count"], ["mean"]),
+        helper.make_node("Cast", ["token_type_ids"], ["types"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["types", "one"], ["second"], keepdims=1),
+        helper.make_node("Add", ["mean", "second"], ["logits"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["rows_", "columns_"])
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        inputs,
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows_", labels])],
+        [
+            numpy_helper.from_array(table, "table"),
+            numpy_helper.from_array(np.array([-1], dtype=np.int64), "last"),
+            numpy_helper.from_array(np.array([1], dtype=np.int64), "one"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def write_tiny(store: Path, name: str = "tiny", version: str = "1", *, seed: int = 1, **changes: Any) -> Package:
+    """A package with the variants int8 and fp32, labels negative and positive; `changes` go into the manifest."""
+    tokenizer = tokenizer_json()
+    vocabulary = Tokenizer.from_json(tokenizer).vocabulary
+    size = Dimensions(
+        channels=32, heads=4, intermediate=64, layers=2, vocabulary=vocabulary, positions=POSITIONS, labels=2
+    )
+    program = random_program(seed, size)
+    manifest = _manifest(name, version, size, _known(program, tokenizer), changes)
+    files: Mapping[str, bytes] = {
+        "int8.safetensors": save(dict(program.tensors())),
+        "fp32.onnx": float_model(vocabulary, 2),
+        "tokenizer.json": tokenizer,
+        "report.html": REPORT,
+    }
+    return write_package(store / name / version, manifest, files)
+
+
+def reference_digest(seed: int, text: str, text_pair: str | None = None) -> str:
+    """What the normative arithmetic gives for a text, all by itself in its batch."""
+    tokenizer = tokenizer_json()
+    vocabulary = Tokenizer.from_json(tokenizer).vocabulary
+    size = Dimensions(
+        channels=32, heads=4, intermediate=64, layers=2, vocabulary=vocabulary, positions=POSITIONS, labels=2
+    )
+    return _digest(random_program(seed, size), Tokenizer.from_json(tokenizer), text, text_pair)
+
+
+def _known(program: Program, tokenizer: bytes) -> KnownAnswer:
+    return KnownAnswer(text=KNOWN_TEXT, digest=_digest(program, Tokenizer.from_json(tokenizer), KNOWN_TEXT, None))
+
+
+def _digest(program: Program, tokenizer: Tokenizer, text: str, text_pair: str | None) -> str:
+    sequence: TokenSequence = encode_known(tokenizer, text, text_pair, POSITIONS)
+    session = ReferenceEngine(program, logit_scale=LOGIT_SCALE).session(1)
+    return known_digest(session.run(RaggedBatch.of([sequence])))
+
+
+def _manifest(name: str, version: str, size: Dimensions, known: KnownAnswer, changes: dict[str, Any]) -> Manifest:
+    fields: dict[str, Any] = {
+        "arithmetic_version": ARITHMETIC_VERSION,
+        "name": name,
+        "version": version,
+        "task": "text-classification",
+        "problem_type": "single_label_classification",
+        "labels": ("negative", "positive"),
+        "max_tokens": POSITIONS,
+        "architecture": Architecture(
+            vocabulary=size.vocabulary,
+            positions=size.positions,
+            token_types=2,
+            channels=size.channels,
+            layers=size.layers,
+            heads=size.heads,
+            intermediate=size.intermediate,
+        ),
+        "variants": {
+            "int8": Variant(
+                file="int8.safetensors", engine="integer", parameters=1000, stored_dtype="int8", logit_scale=LOGIT_SCALE
+            ),
+            "fp32": Variant(file="fp32.onnx", engine="onnx", parameters=1000, stored_dtype="float32"),
+        },
+        "gate": Gate(metric="accuracy", allowed_drop=1.0),
+        "known_answers": (known,),
+        "provenance": Provenance(
+            base_model="random", base_model_licence="none", recipe="", seeds={}, data=(), tool_versions={}, built_at=""
+        ),
+        "card": Card(metrics={"int8": {"accuracy": 50.0}, "fp32": {"accuracy": 50.0}}),
+    }
+    return Manifest.model_validate(fields | changes)

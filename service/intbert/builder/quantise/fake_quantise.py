@@ -1,0 +1,171 @@
+"""Autograd functions that imitate the integer forward pass: integer-valued tensors, straight-through gradients.
+
+Activations travel as integers (8-bit ones are exact in bfloat16), so one matrix product serves forward and backward as
+in float training, and scales are applied after it. Learned step sizes follow LSQ (Esser et al. 2020) as one base-2
+logarithm `gain` a column: quantising and dequantising are differentiated together, at the quantiser, so nothing else
+needs the scale's gradient: d(q * step) / d(log step) = step * (q - y inside the range, q outside), y the unrounded value.
+
+Columns are the last dimension everywhere; a Column is a float32 tensor (columns,).
+"""
+
+from math import log
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TAIL_OFFSET = 0.86090  # of arithmetic.gelu
+TAIL_SLOPE = 0.23291
+EXP2_LINEAR = 0.67212  # of arithmetic.softmax
+EXP2_QUADRATIC = 0.17212
+LN_2 = log(2.0)
+WEIGHT_MAX = 127
+
+
+class QuantiseWeight(torch.autograd.Function):
+    """(weight (o, i), input_scale (i,)) -> (integers (o, i) in `dtype`, scale (o,)) by each row's folded maximum."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, input_scale: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        folded = weight * input_scale
+        scale = torch.linalg.vector_norm(folded, ord=torch.inf, dim=1).clamp_min_(1e-12).div_(WEIGHT_MAX)
+        integers = folded.mul_(scale.reciprocal()[:, None]).round_().to(dtype)
+        ctx.save_for_backward(input_scale, scale)
+        ctx.mark_non_differentiable(scale)
+        return integers, scale
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> Any:
+        input_scale, scale = ctx.saved_tensors
+        return grad.float().mul_(input_scale).mul_(scale.reciprocal()[:, None]), None, None
+
+
+class QuantiseColumns(torch.autograd.Function):
+    """q = clamp(round(x * factor + offset), -127, 127); factor = unit of x over the step, which includes `gain`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: Tensor, offset: Tensor | None, gain: Tensor, dtype: torch.dtype) -> Tensor:
+        y = x * factor if offset is None else torch.addcmul(offset, x.float(), factor)
+        q = y.round().clamp_(-127, 127).to(dtype)
+        ctx.save_for_backward(y, q, factor)
+        ctx.has_offset, ctx.x_dtype, ctx.learn = offset is not None, x.dtype, gain.requires_grad
+        return q
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        y, q, factor = ctx.saved_tensors
+        grad = grad.float()
+        inside = grad * (y.abs() <= WEIGHT_MAX)
+        grad_offset = _columns_sum(inside) if ctx.has_offset else None
+        grad_gain = None
+        if ctx.learn:
+            grad_gain = LN_2 * _columns_sum(grad * q - inside * y)
+        return inside.mul_(factor).to(ctx.x_dtype), None, grad_offset, grad_gain, None
+
+
+class QuantiseGelu(torch.autograd.Function):
+    """q = clamp(round(gelu(acc * scale + bias) / step), -zero_point, 255 - zero_point): u8 less its zero point."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, acc: Tensor, scale: Tensor, bias: Tensor, step: Tensor, gain: Tensor, zero_point: int
+    ) -> Tensor:
+        x = torch.addcmul(bias, acc.float(), scale)
+        q = gelu(x).mul_(step.reciprocal()).round_().clamp_(-zero_point, 255 - zero_point).to(acc.dtype)
+        ctx.save_for_backward(x, q, scale, step)
+        ctx.zero_point, ctx.learn, ctx.acc_dtype = zero_point, gain.requires_grad, acc.dtype
+        return q
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        x, q, scale, step = ctx.saved_tensors
+        grad = grad.float()
+        inside = grad * ((q > -ctx.zero_point) & (q < 255 - ctx.zero_point))
+        grad_gain = None
+        if ctx.learn:
+            grad_gain = LN_2 * _columns_sum(grad * q - inside * (gelu(x) / step))
+        inside.mul_(gelu_slope(x)).mul_(step.reciprocal())
+        grad_bias = _columns_sum(inside)
+        return inside.mul_(scale).to(ctx.acc_dtype), None, grad_bias, None, grad_gain, None
+
+
+class IntegerAttention(torch.autograd.Function):
+    """Context in units of V from integer-valued Q, K, V (sequences, heads, tokens, head_dim), float32.
+
+    log2_unit: (heads, 1, 1) log2 units of one unit of a score; padding: (sequences, 1, 1, tokens), True where a key is
+    padding. Numerators are rounded to 0..255 with the row's maximum at 255; the divisor follows the product with V.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, log2_unit: Tensor, padding: Tensor | None
+    ) -> Tensor:
+        scores = (query * log2_unit) @ key.transpose(-1, -2)
+        if padding is not None:
+            scores.masked_fill_(padding, -torch.inf)
+        numerators = exp2_negative(scores.amax(dim=-1, keepdim=True) - scores).mul_(255).round_()
+        probabilities = numerators.div_(numerators.sum(dim=-1, keepdim=True))
+        ctx.save_for_backward(query, key, value, log2_unit, probabilities)
+        return probabilities @ value
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        query, key, value, log2_unit, probabilities = ctx.saved_tensors
+        grad_value = probabilities.transpose(-1, -2) @ grad
+        inner = grad @ value.transpose(-1, -2)
+        inner.sub_((inner * probabilities).sum(dim=-1, keepdim=True)).mul_(probabilities)
+        unit = log2_unit * LN_2
+        return (inner @ key).mul_(unit), (inner.transpose(-1, -2) @ query).mul_(unit), grad_value, None, None
+
+
+class RoundRows(torch.autograd.Function):
+    """Rows rounded to s8 at each row's maximum: what the embedding table stores."""
+
+    @staticmethod
+    def forward(_: Any, rows: Tensor) -> Tensor:
+        step = rows.abs().amax(dim=-1, keepdim=True).clamp_min(1e-12) / WEIGHT_MAX
+        return (rows / step).round_().mul_(step)
+
+    @staticmethod
+    def backward(_: Any, grad: Tensor) -> Tensor:
+        return grad
+
+
+def quantise_weight(weight: Tensor, input_scale: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """`QuantiseWeight`, typed."""
+    integers, scale = QuantiseWeight.apply(weight, input_scale, dtype)  # type: ignore[no-untyped-call]
+    return integers, scale
+
+
+def quantise_columns(x: Tensor, factor: Tensor, offset: Tensor | None, gain: Tensor, dtype: torch.dtype) -> Tensor:
+    """`QuantiseColumns`, typed."""
+    q: Tensor = QuantiseColumns.apply(x, factor, offset, gain, dtype)  # type: ignore[no-untyped-call]
+    return q
+
+
+def gelu(x: Tensor) -> Tensor:
+    """max(x, 0) - |x| (0.86090 - 0.23291 |x|)^4, the specification's polynomial; a new tensor."""
+    magnitude = x.abs()
+    root = (TAIL_OFFSET - TAIL_SLOPE * magnitude).clamp_min_(0)
+    return x.clamp_min(0).sub_(root.square_().square_().mul_(magnitude))
+
+
+def gelu_slope(x: Tensor) -> Tensor:
+    """Its derivative: [x > 0] - sign(x) r^3 (r - 4 * 0.23291 |x|), r the tail's fourth root."""
+    magnitude = x.abs()
+    root = (TAIL_OFFSET - TAIL_SLOPE * magnitude).clamp_min_(0)
+    tail = root * root.square() * (root - 4 * TAIL_SLOPE * magnitude)
+    return (x > 0).float().sub_(torch.sign(x).mul_(tail))
+
+
+def exp2_negative(t: Tensor) -> Tensor:
+    """2^-t for t >= 0 (0 for infinity), the specification's quadratic in the fraction."""
+    t = t.clamp_max(31.0)
+    whole = t.floor()
+    fraction = t - whole
+    mantissa = 1 - fraction * (EXP2_LINEAR - EXP2_QUADRATIC * fraction)
+    return mantissa.mul_(torch.exp2(-whole))
+
+
+def _columns_sum(values: Tensor) -> Tensor:
+    return values.flatten(0, -2).sum(dim=0)

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from intbert.config import Settings
+from intbert.model.package import Package
+from intbert.model.store import ModelStore
 from intbert.runtime.service import ServiceSettings
 
 Store = Annotated[
@@ -15,9 +17,20 @@ Store = Annotated[
 Kernels = Annotated[
     str | None, typer.Option("--kernels", help="Force a kernel set [default: INTBERT_KERNELS or the fastest here].")
 ]
+Model = Annotated[str, typer.Argument(help="Name of a model in the store.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Version = Annotated[str | None, typer.Option("--version", help="Version of the model [default: the newest].")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with.")]
+
+
+def open_package(settings: Settings, model: str, version: str | None) -> Package:
+    """The verified package, by default of the newest version. NotFoundError, PackageError."""
+    return ModelStore(settings.store).open(model, version)
+
+
+def split_names(text: str) -> list[str]:
+    """ "a,b" to ["a", "b"]."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def service_settings(settings: Settings) -> ServiceSettings:

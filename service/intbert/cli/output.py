@@ -1,5 +1,6 @@
 """What commands print: one JSON document, or tables for people."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,12 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], *, righ
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(parts).rstrip())
+
+
+def show_progress(done: int, total: int) -> None:
+    """A line that counts up, for a person who waits; nothing in a pipe or a log."""
+    if sys.stderr.isatty():
+        typer.echo(f"\r{done}/{total}" + ("\n" if done == total else ""), nl=False, err=True)
 
 
 def megabytes(count_bytes: int) -> str:

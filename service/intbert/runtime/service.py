@@ -160,7 +160,7 @@ class InferenceService:
 
     def machine(self) -> dict[str, Any]:
         """JSON: kernels (active, available), threads (workers, threads_alone, reason)."""
-        from intbert.runtime.native import available_kernels
+        from intbert.runtime.native import supported_kernels
 
         running = self._require_running()
         names = {
@@ -171,7 +171,7 @@ class InferenceService:
         }
         plan = running.plan
         return {
-            "kernels": {"active": next(iter(sorted(names)), None), "available": list(available_kernels())},
+            "kernels": {"active": next(iter(sorted(names)), None), "available": list(supported_kernels())},
             "threads": {"workers": plan.workers, "threads_alone": plan.threads_alone, "reason": plan.reason},
         }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -82,21 +83,16 @@ def verify_sequences(
 
 def implementations_of(program: Program, logit_scale: float) -> list[Implementation]:
     """All that this machine can run; kernel sets with one and with two threads."""
-    from intbert.runtime.native import NativeEngine, available_kernels
+    from intbert.runtime.native import NativeEngine, supported_kernels
 
     found = [
         Implementation(name="reference", make=lambda: ReferenceEngine(program, logit_scale=logit_scale), threads=1)
     ]
-    for kernels in available_kernels():
+    for kernels in supported_kernels():
         for threads in THREADS:
             name = f"native:{kernels}" + ("" if threads == 1 else f" ({threads} threads)")
-            found.append(
-                Implementation(
-                    name=name,
-                    make=lambda kernels=kernels: NativeEngine(program, logit_scale=logit_scale, kernels=kernels),
-                    threads=threads,
-                )
-            )
+            make = partial(NativeEngine, program, logit_scale=logit_scale, kernels=kernels)
+            found.append(Implementation(name=name, make=make, threads=threads))
     graph = _onnx_graph(program, logit_scale)
     return [*found, *([graph] if graph is not None else [])]
 

@@ -1,1 +1,1 @@
-"""The build stage: a recipe and data in, a package out. The only part of intbert that imports torch and transformers."""
+"""The build stage: a recipe and data in, a package out. Only here torch and transformers are imported."""

@@ -45,7 +45,8 @@ def load_config(recipe: Recipe, label_names: tuple[str, ...]) -> PretrainedConfi
     check_architecture(config)
     if recipe.model.tokens_max > config.max_position_embeddings:
         raise BackboneError(
-            f"model.tokens_max is {recipe.model.tokens_max}, but the backbone has {config.max_position_embeddings} positions"
+            f"model.tokens_max is {recipe.model.tokens_max}, "
+            f"but the backbone has {config.max_position_embeddings} positions"
         )
     set_task(config, recipe, label_names)
     return config
@@ -77,9 +78,14 @@ def set_task(config: PretrainedConfig, recipe: Recipe, label_names: tuple[str, .
 def load_model(recipe: Recipe, label_names: tuple[str, ...]) -> PreTrainedModel:
     """The checkpoint with a head for the recipe's task, newly initialised where the checkpoint has none."""
     config = load_config(recipe, label_names)
-    kind: Any = AutoModelForQuestionAnswering if recipe.model.problem_type == "span_qa" else AutoModelForSequenceClassification
+    kind: Any = (
+        AutoModelForQuestionAnswering if recipe.model.problem_type == "span_qa" else AutoModelForSequenceClassification
+    )
     model: PreTrainedModel = kind.from_pretrained(
-        locate(recipe.model.backbone), config=config, revision=recipe.model.backbone_revision, ignore_mismatched_sizes=True
+        locate(recipe.model.backbone),
+        config=config,
+        revision=recipe.model.backbone_revision,
+        ignore_mismatched_sizes=True,
     )
     return model
 

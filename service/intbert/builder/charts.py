@@ -1,4 +1,4 @@
-"""Charts of the report as inline SVG: text stays text, and colours are CSS variables, so light and dark both read well."""
+"""Charts of the report as inline SVG: text stays text; colours are CSS variables, so light and dark both read well."""
 
 import re
 from collections.abc import Sequence
@@ -44,7 +44,13 @@ def line_chart(identity: str, title: str, points: Sequence[str], series: Sequenc
     figure, axes = _new_axes()
     for index, line in enumerate(series):
         axes.plot(
-            range(len(points)), line.values, "os"[index] + "-", label=line.name, color=SERIES[index], linewidth=2, markersize=6
+            range(len(points)),
+            line.values,
+            "os"[index] + "-",
+            label=line.name,
+            color=SERIES[index],
+            linewidth=2,
+            markersize=6,
         )
     axes.set_xticks(range(len(points)), points)
     axes.set_ylabel(unit, color=INK)

@@ -11,29 +11,29 @@ from typing import Any, TypeVar
 
 from intbert.builder.failure import DataError
 from intbert.builder.recipe import DataSection, ProblemType, Recipe
+from intbert.runtime.examples import LabelledText
 
 CSV_FIELD_CHARACTERS_MAX = 16 * 2**20
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Example:
-    """One labelled text or pair. `label`: an index, a tuple of indices (multi-label) or a score."""
+class Source:
+    """One file or hub split: what provenance says about it."""
 
-    text: str
-    text_pair: str | None
-    label: int | tuple[int, ...] | float
+    sha256: str  # of the file's bytes, or of the rows of a hub split
+    rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
     """Examples of a recipe and where they came from."""
 
-    train: tuple[Example, ...]
-    holdout: tuple[Example, ...]  # drawn from the training data; checkpoints are chosen on it
-    dev: tuple[Example, ...]
+    train: tuple[LabelledText, ...]
+    holdout: tuple[LabelledText, ...]  # drawn from the training data; checkpoints are chosen on it
+    dev: tuple[LabelledText, ...]
     labels: tuple[str, ...]
-    sha256: Mapping[str, str]  # path or hub name as in the recipe -> hash of the bytes, or the hub's fingerprint
+    sources: Mapping[str, Source]  # by path or hub name as in the recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,8 @@ class Row:
 def load_splits(recipe: Recipe, data_root: Path) -> Splits:
     """Read, label and split the data of a classification or regression recipe. Raises DataError."""
     data = recipe.data
-    train_rows, train_hashes = read_rows(data, data.train, data_root)
-    dev_rows, dev_hashes = read_rows(data, data.dev, data_root)
+    train_rows, train_sources = read_rows(data, data.train, data_root)
+    dev_rows, dev_sources = read_rows(data, data.dev, data_root)
     labels = resolve_labels(recipe, train_rows)
     examples = [to_example(row, recipe, labels) for row in train_rows[: data.train_examples_max]]
     train, holdout = split_holdout(examples, data.holdout_fraction, recipe.seed)
@@ -57,7 +57,7 @@ def load_splits(recipe: Recipe, data_root: Path) -> Splits:
         holdout=tuple(holdout),
         dev=tuple(to_example(row, recipe, labels) for row in dev_rows[: data.dev_examples_max]),
         labels=labels,
-        sha256={**train_hashes, **dev_hashes},
+        sources={**train_sources, **dev_sources},
     )
 
 
@@ -71,21 +71,23 @@ def split_holdout(examples: Sequence[T], fraction: float, seed: int) -> tuple[li
     )
 
 
-def read_rows(data: DataSection, names: Sequence[str], data_root: Path) -> tuple[list[Row], dict[str, str]]:
-    """All rows of the named files (or hub splits), and the SHA-256 of each. Raises DataError."""
+def read_rows(data: DataSection, names: Sequence[str], data_root: Path) -> tuple[list[Row], dict[str, Source]]:
+    """All rows of the named files (or hub splits), and what each is. Raises DataError."""
     rows: list[Row] = []
-    hashes: dict[str, str] = {}
+    sources: dict[str, Source] = {}
     for name in names:
         if data.source == "hub":
-            found, hashes[f"{data.hub_name}/{name}"] = _hub_rows(data, name)
+            found = _hub_rows(data, name)
+            key, digest = f"{data.hub_name}/{name}", _rows_digest(found)
         else:
             content = read_bytes(data_root / name)
-            hashes[name] = hashlib.sha256(content).hexdigest()
+            key, digest = name, hashlib.sha256(content).hexdigest()
             found = list(_file_rows(data, content, str(data_root / name)))
         if not found:
             raise DataError(f"{name} has no rows")
+        sources[key] = Source(sha256=digest, rows=len(found))
         rows.extend(found)
-    return rows, hashes
+    return rows, sources
 
 
 def read_bytes(path: Path) -> bytes:
@@ -93,7 +95,9 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        hint = "; relative paths start at --data or the recipe's data_root" if isinstance(error, FileNotFoundError) else ""
+        hint = (
+            "; relative paths start at --data or the recipe's data_root" if isinstance(error, FileNotFoundError) else ""
+        )
         raise DataError(f"cannot read {path}: {error.strerror}{hint}") from error
 
 
@@ -140,19 +144,26 @@ def _table_rows(data: DataSection, text: str, path: str) -> Iterator[Row]:
         names = list(rows.pop(0)[1])
     for number, row in rows:
         if len(row) != len(names):
-            raise DataError(f"{path} line {number} has {len(row)} columns, expected {len(names)}; check format and quoting")
+            raise DataError(
+                f"{path} line {number} has {len(row)} columns, expected {len(names)}; check format and quoting"
+            )
         yield Row(place=f"{path} line {number}", cells=dict(zip(names, row, strict=True)))
 
 
-def _hub_rows(data: DataSection, split: str) -> tuple[list[Row], str]:
+def _rows_digest(rows: Sequence[Row]) -> str:
+    """SHA-256 of rows that are no file."""
+    lines = (json.dumps(row.cells, sort_keys=True, default=str) + "\n" for row in rows)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _hub_rows(data: DataSection, split: str) -> list[Row]:
     import datasets  # heavy, and only recipes with a hub data set need it
 
     try:
         table = datasets.load_dataset(data.hub_name, data.hub_config, split=split)
     except Exception as error:  # the hub's client raises a dozen unrelated types
         raise DataError(f"cannot load split {split!r} of hub data set {data.hub_name!r}: {error}") from error
-    rows = [Row(place=f"{data.hub_name}/{split} row {n}", cells=cells) for n, cells in enumerate(table)]
-    return rows, str(table._fingerprint)
+    return [Row(place=f"{data.hub_name}/{split} row {n}", cells=cells) for n, cells in enumerate(table)]
 
 
 def cell(row: Row, column: str | int) -> Any:
@@ -171,7 +182,9 @@ def resolve_labels(recipe: Recipe, rows: Sequence[Row]) -> tuple[str, ...]:
         return recipe.model.labels
     values = {value for row in rows for value in _label_names(row, recipe.data, recipe.model.problem_type)}
     if len(values) < 2:
-        raise DataError(f"the training data has {len(values)} distinct label(s) {sorted(values)}, at least 2 are needed")
+        raise DataError(
+            f"the training data has {len(values)} distinct label(s) {sorted(values)}, at least 2 are needed"
+        )
     numbers = all(value.isdecimal() for value in values)
     return tuple(sorted(values, key=int) if numbers else sorted(values))
 
@@ -180,7 +193,9 @@ def _label_names(row: Row, data: DataSection, problem_type: ProblemType) -> list
     """Names (after `label_values`) that a row's label cell holds: one, or several of a multi-label row."""
     raw = cell(row, data.columns.label)
     if problem_type == "multi_label_classification":
-        parts = raw if isinstance(raw, list | tuple) else [part for part in str(raw).split(data.label_separator) if part]
+        parts = (
+            raw if isinstance(raw, list | tuple) else [part for part in str(raw).split(data.label_separator) if part]
+        )
     else:
         parts = [raw]
     if not data.label_values:
@@ -192,12 +207,12 @@ def _label_names(row: Row, data: DataSection, problem_type: ProblemType) -> list
     return [data.label_values[str(part)] for part in parts]
 
 
-def to_example(row: Row, recipe: Recipe, labels: tuple[str, ...]) -> Example:
+def to_example(row: Row, recipe: Recipe, labels: tuple[str, ...]) -> LabelledText:
     """A row's texts and label. Raises DataError for a missing column, an empty text or an unknown label."""
     columns = recipe.data.columns
     text = _text(row, columns.text)
     pair = None if columns.text_pair is None else _text(row, columns.text_pair)
-    return Example(text=text, text_pair=pair, label=_label(row, recipe, labels))
+    return LabelledText(text=text, text_pair=pair, label=_label(row, recipe, labels))
 
 
 def _text(row: Row, column: str | int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from intbert.builder.data import decode, read_bytes, split_holdout
+from intbert.builder.data import Source, decode, read_bytes, split_holdout
 from intbert.builder.failure import DataError
 from intbert.builder.features import Feature
 from intbert.builder.recipe import Recipe, SpanSection
@@ -47,23 +47,30 @@ class QuestionSplits:
     train: tuple[Question, ...]
     holdout: tuple[Question, ...]  # other contexts than those of `train`
     dev: tuple[Question, ...]
-    sha256: Mapping[str, str]
+    sources: Mapping[str, Source]
 
 
 def load_questions(recipe: Recipe, data_root: Path) -> QuestionSplits:
     """Read and split the data of a span QA recipe. Raises DataError naming file and question."""
-    hashes: dict[str, str] = {}
+    sources: dict[str, Source] = {}
     groups: list[list[Question]] = []
     for name in recipe.data.train:
-        groups.extend(_read_paragraphs(name, data_root, hashes))
-    dev = [question for name in recipe.data.dev for group in _read_paragraphs(name, data_root, hashes) for question in group]
+        groups.extend(_read_paragraphs(name, data_root, sources))
+    dev = [
+        question
+        for name in recipe.data.dev
+        for group in _read_paragraphs(name, data_root, sources)
+        for question in group
+    ]
     check_unique([question for group in groups for question in group])
-    kept, held = split_holdout(_first(groups, recipe.data.train_examples_max), recipe.data.holdout_fraction, recipe.seed)
+    kept, held = split_holdout(
+        _first(groups, recipe.data.train_examples_max), recipe.data.holdout_fraction, recipe.seed
+    )
     return QuestionSplits(
         train=tuple(question for group in kept for question in group),
         holdout=tuple(question for group in held for question in group),
         dev=tuple(dev[: recipe.data.dev_examples_max]),
-        sha256=hashes,
+        sources=sources,
     )
 
 
@@ -86,11 +93,10 @@ def _first(groups: Sequence[list[Question]], count: int | None) -> list[list[Que
     return chosen
 
 
-def _read_paragraphs(name: str, data_root: Path, hashes: dict[str, str]) -> list[list[Question]]:
+def _read_paragraphs(name: str, data_root: Path, sources: dict[str, Source]) -> list[list[Question]]:
     """The questions of one file, grouped by paragraph."""
     path = str(data_root / name)
     content = read_bytes(data_root / name)
-    hashes[name] = hashlib.sha256(content).hexdigest()
     try:
         articles = json.loads(decode(content, path))["data"]
         groups = [list(_paragraph(item, path)) for article in articles for item in article["paragraphs"]]
@@ -100,6 +106,7 @@ def _read_paragraphs(name: str, data_root: Path, hashes: dict[str, str]) -> list
         raise DataError(f"{path} is not in the format of SQuAD 1.1: missing or misplaced {error}") from error
     if not any(groups):
         raise DataError(f"{path} has no questions")
+    sources[name] = Source(sha256=hashlib.sha256(content).hexdigest(), rows=sum(map(len, groups)))
     return [group for group in groups if group]
 
 
@@ -141,6 +148,7 @@ def window_features(
             max_length=span.window_tokens,
             stride=span.overlap_tokens,
             return_overflowing_tokens=True,
+            return_token_type_ids=True,
             return_offsets_mapping=True,
         )
         for index, owner in enumerate(encoded["overflow_to_sample_mapping"]):

@@ -5,15 +5,15 @@ from typing import Any
 
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerFast
 
-from intbert.builder.data import Example
 from intbert.builder.recipe import ProblemType
+from intbert.runtime.examples import LabelledText
 
 Feature = dict[str, Any]
 TOKENISE_TEXTS = 4096
 
 
 def classification_features(
-    examples: Sequence[Example],
+    examples: Sequence[LabelledText],
     tokenizer: PreTrainedTokenizerFast,
     *,
     problem_type: ProblemType,
@@ -25,7 +25,13 @@ def classification_features(
     for start in range(0, len(examples), TOKENISE_TEXTS):
         part = examples[start : start + TOKENISE_TEXTS]
         pairs = None if part[0].text_pair is None else [example.text_pair for example in part]
-        encoded = tokenizer([example.text for example in part], pairs, truncation=True, max_length=tokens_max)
+        encoded = tokenizer(
+            [example.text for example in part],
+            pairs,
+            truncation=True,
+            max_length=tokens_max,
+            return_token_type_ids=True,
+        )
         for index, example in enumerate(part):
             feature = {name: column[index] for name, column in encoded.items()}
             features.append({**feature, "labels": _target(example.label, problem_type, label_count)})

@@ -65,7 +65,9 @@ def finetune(
     return save_teacher(model, tokenizer, history, work_dir / "teacher")
 
 
-def training_arguments(recipe: Recipe, folder: Path, *, evaluate: bool, progress: bool, examples: int) -> TrainingArguments:
+def training_arguments(
+    recipe: Recipe, folder: Path, *, evaluate: bool, progress: bool, examples: int
+) -> TrainingArguments:
     """The Trainer's arguments for the teacher."""
     settings = recipe.finetune
     steps = max(1, round(settings.epochs * -(-examples // settings.batch_examples)))

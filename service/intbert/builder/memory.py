@@ -36,12 +36,12 @@ def check_memory(model: PreTrainedModel, batch_examples: int, sequence_tokens: i
     if free is not None and need > free:
         raise MemoryShortageError(
             f"training needs about {need / 2**30:.1f} GiB of {place} memory, {free / 2**30:.1f} GiB are free; "
-            f"lower finetune.batch_examples (now {batch_examples}) or the length of texts (now {sequence_tokens} tokens)"
+            f"lower the batch (now {batch_examples} examples) or the length of texts (now {sequence_tokens} tokens)"
         )
 
 
 def free_bytes(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int | None:
-    """Main memory that this process may still take: of the machine and of its control group. None where neither says."""
+    """Main memory that this process may still take, by machine and control group. None where neither says."""
     known = [free for free in (_machine_free(meminfo), _cgroup_free(cgroup)) if free is not None]
     return min(known, default=None)
 

@@ -53,17 +53,22 @@ class DataSection(Section):
     source: Literal["files", "hub"] = Field(default="files", description="Local files, or a hub data set.")
     data_root: str = Field(default=".", description="Root of relative paths; `--data` wins over it.")
     train: tuple[str, ...] = Field(min_length=1, description="Training files, or one hub split.")
-    dev: tuple[str, ...] = Field(min_length=1, description="Files (or split) that accuracy is reported on; never trained on.")
+    dev: tuple[str, ...] = Field(
+        min_length=1, description="Files (or split) that accuracy is reported on; never trained on."
+    )
     format: Literal["tsv", "csv", "jsonl", "squad"] = Field(default="tsv", description="Format of the files.")
     hub_name: str | None = Field(default=None, description="Name of the hub data set when `source` is `hub`.")
-    hub_config: str | None = Field(default=None, description="Configuration of the hub data set, e.g. `sst2` of `glue`.")
+    hub_config: str | None = Field(
+        default=None, description="Configuration of the hub data set, e.g. `sst2` of `glue`."
+    )
     header: bool = Field(default=True, description="The first line of a TSV or CSV file names its columns.")
     quoting: Literal["none", "minimal"] = Field(
         default="none", description="`none`: a double quote is an ordinary character (GLUE); `minimal`: CSV rules."
     )
     columns: Columns = Field(default=Columns(), description="Which columns hold text and label.")
     label_values: dict[str, str] = Field(
-        default={}, description="What the label column holds -> label name; empty: the values are names or label numbers."
+        default={},
+        description="What the label column holds -> label name; empty: the values are names or label numbers.",
     )
     label_separator: str = Field(default="|", description="Separates the labels of a multi-label row.")
     holdout_fraction: Fraction = Field(
@@ -75,7 +80,7 @@ class DataSection(Section):
     @model_validator(mode="after")
     def _hub_needs_name(self) -> Self:
         if (self.source == "hub") != (self.hub_name is not None):
-            raise ValueError("`hub_name` is required with source = \"hub\" and meaningless otherwise")
+            raise ValueError('`hub_name` is required with source = "hub" and meaningless otherwise')
         return self
 
 
@@ -97,17 +102,24 @@ class SpanSection(Section):
 class FinetuneSection(Section):
     """Fine-tuning of the FP32 teacher."""
 
-    epochs: float = Field(default=3.0, ge=0, description="Passes over the training data; 0 takes the checkpoint as it is.")
+    epochs: float = Field(
+        default=3.0, ge=0, description="Passes over the training data; 0 takes the checkpoint as it is."
+    )
     learning_rate: float = Field(default=5e-5, gt=0, description="Peak learning rate of AdamW; decays linearly to 0.")
     warmup_fraction: Fraction = Field(default=0.06, description="Part of the steps with rising learning rate.")
     batch_examples: int = Field(default=32, ge=1, description="Examples a step.")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
     dropout: Fraction = Field(default=0.1, description="Dropout of hidden states.")
     attention_dropout: Fraction = Field(
-        default=0.0, description="Dropout of attention weights; above 0 it costs a CPU its fused attention, several times the time."
+        default=0.0,
+        description="Dropout of attention weights; above 0 it costs a CPU its fused attention, several times the time.",
     )
-    tokens_max: int = Field(default=128, ge=8, description="Training texts are cut to so many tokens (not for span QA).")
-    pad_multiple: int = Field(default=16, ge=1, description="Lengths are padded to multiples: bounds the shapes a CPU compiles.")
+    tokens_max: int = Field(
+        default=128, ge=8, description="Training texts are cut to so many tokens (not for span QA)."
+    )
+    pad_multiple: int = Field(
+        default=16, ge=1, description="Lengths are padded to multiples: bounds the shapes a CPU compiles."
+    )
     bf16: bool = Field(default=True, description="bfloat16 autocast on a CPU that has it, or a GPU.")
     checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints and held-out evaluations.")
 
@@ -115,14 +127,23 @@ class FinetuneSection(Section):
 class QuantiseSection(Section):
     """Calibration and quantisation-aware training with distillation from the teacher."""
 
-    calibration_examples: int = Field(default=512, ge=1, description="Training examples that activation ranges come from.")
+    calibration_examples: int = Field(
+        default=512, ge=1, description="Training examples that activation ranges come from."
+    )
     epochs: float = Field(default=1.0, ge=0, description="Passes over the training data; 0: calibration alone.")
     learning_rate: float = Field(default=5e-5, gt=0, description="Peak learning rate; decays linearly to 0.")
     warmup_fraction: Fraction = Field(default=0.05, description="Part of the steps with rising learning rate.")
     batch_examples: int = Field(default=32, ge=1, description="Examples a step.")
     weight_decay: float = Field(default=0.0, ge=0, description="AdamW weight decay.")
-    hidden_weight: float = Field(default=1.0, ge=0, description="Weight of the hidden states' loss beside the logits'.")
-    temperature: float = Field(default=1.0, gt=0, description="Temperature of the logits' distillation.")
+    task_weight: float = Field(default=0.3, ge=0, description="Weight of the loss against the labels.")
+    logit_weight: float = Field(default=1.0, ge=0, description="Weight of the loss against the teacher's logits.")
+    hidden_weight: float = Field(
+        default=1.0, ge=0, description="Weight of the loss against the teacher's hidden states."
+    )
+    temperature: float = Field(default=2.0, gt=0, description="Temperature of the logits' distillation.")
+    frozen_fraction: Fraction = Field(
+        default=0.25, description="Last part of training, in which ranges no longer move."
+    )
     train_embeddings: bool = Field(default=False, description="Train the embedding tables too.")
     bf16: bool = Field(default=True, description="Matrix products in bfloat16 (the teacher's too).")
     checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints.")
@@ -182,12 +203,14 @@ def parse_recipe(tables: dict[str, Any], origin: str) -> Recipe:
 
 
 def smoke(recipe: Recipe) -> Recipe:
-    """The same recipe at the size of a test: a few hundred examples, a short epoch, no gate. Its package is of no use."""
+    """The same recipe at the size of a test: few examples, a short epoch, no gate. Its package is of no use."""
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(
                 update={
-                    "train_examples_max": min(SMOKE_TRAIN_EXAMPLES, recipe.data.train_examples_max or SMOKE_TRAIN_EXAMPLES),
+                    "train_examples_max": min(
+                        SMOKE_TRAIN_EXAMPLES, recipe.data.train_examples_max or SMOKE_TRAIN_EXAMPLES
+                    ),
                     "dev_examples_max": min(SMOKE_DEV_EXAMPLES, recipe.data.dev_examples_max or SMOKE_DEV_EXAMPLES),
                     "holdout_fraction": max(0.1, recipe.data.holdout_fraction),
                 }

@@ -24,7 +24,11 @@ class Comparison:
 def render_report(manifest: Manifest) -> bytes:
     """The page, UTF-8. The manifest's card must hold what `card.py` measures."""
     environment = Environment(
-        loader=PackageLoader("intbert.builder"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("intbert.builder"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     page = environment.get_template("report.html").render(
         manifest=manifest,
@@ -69,7 +73,9 @@ def _latency_rows(manifest: Manifest) -> list[Comparison]:
     rows = []
     for shape, (ours, theirs) in latencies(manifest).items():
         verdict = f"{theirs / ours:.1f} times as fast" if ours > 0 else ""
-        rows.append(Comparison(name=f"latency, {shape}", int8=f"{ours:.2f} ms", fp32=f"{theirs:.2f} ms", verdict=verdict))
+        rows.append(
+            Comparison(name=f"latency, {shape}", int8=f"{ours:.2f} ms", fp32=f"{theirs:.2f} ms", verdict=verdict)
+        )
     return rows
 
 
@@ -119,7 +125,9 @@ def error_chart(manifest: Manifest) -> str:
         Line(name="against the same weights in floating point", values=[100 * value for value in error["own_weights"]]),
         Line(name="against the FP32 original", values=[100 * value for value in error["original"]]),
     ]
-    return line_chart("error", "Relative error of hidden states after each layer", error["points"], series, "relative RMS, %")
+    return line_chart(
+        "error", "Relative error of hidden states after each layer", error["points"], series, "relative RMS, %"
+    )
 
 
 def training_chart(manifest: Manifest) -> str:
@@ -130,4 +138,10 @@ def training_chart(manifest: Manifest) -> str:
         return ""
     stride = max(1, len(losses) // 12)
     points = [str(step) if index % stride == 0 else "" for index, (step, _) in enumerate(losses)]
-    return line_chart("training", "Training loss", points, [Line(name="loss of the quantised model", values=[v for _, v in losses])], "loss")
+    return line_chart(
+        "training",
+        "Training loss",
+        points,
+        [Line(name="loss of the quantised model", values=[v for _, v in losses])],
+        "loss",
+    )

@@ -1,0 +1,211 @@
+"""What a build measures through the runtime, and the manifest that says so."""
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PretrainedConfig
+
+from intbert.arithmetic import ARITHMETIC_VERSION
+from intbert.builder.backbone import locate
+from intbert.builder.failure import BuildError
+from intbert.builder.footprint import measure_footprint
+from intbert.builder.prepared import PreparedData
+from intbert.builder.quantise import Exported, twin_logits
+from intbert.builder.recipe import Recipe
+from intbert.builder.score_spans import evaluate_questions
+from intbert.model.manifest import (
+    Architecture,
+    Card,
+    DataFile,
+    Gate,
+    KnownAnswer,
+    Manifest,
+    Provenance,
+    Variant,
+)
+from intbert.model.package import Package
+from intbert.model.tokenizer import Tokenizer
+from intbert.runtime.batch import RaggedBatch
+from intbert.runtime.bench import bench, parse_shapes
+from intbert.runtime.engines import encode_known, known_digest
+from intbert.runtime.evaluate import Evaluation, evaluate
+from intbert.runtime.reference import ReferenceEngine
+from intbert.runtime.verify import verify_sequences
+
+KNOWN_TEXTS = (
+    ("A gripping, beautifully acted film.", "The film was made in Wales."),
+    ("Nothing here works; two hours of my life are gone.", "It took two hours."),
+)
+FOOTPRINT_TOKENS = 128
+TOOLS = ("intbert", "torch", "transformers", "tokenizers", "onnx", "numpy")
+MAIN_METRICS = {
+    "single_label_classification": "accuracy",
+    "multi_label_classification": "f1_micro",
+    "regression": "spearman",
+    "span_qa": "f1",
+}
+INT8, FP32 = "int8", "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingredients:
+    """What a manifest is made of before anything is measured."""
+
+    recipe: Recipe
+    recipe_text: str
+    data: PreparedData
+    config: PretrainedConfig
+    parameters: int
+    exported: Exported
+    tokenizer_json: bytes
+
+
+def draft_manifest(parts: Ingredients) -> Manifest:
+    """A complete manifest with zeros for metrics, so that the runtime can open the package and measure it."""
+    recipe, config = parts.recipe, parts.config
+    spans = recipe.model.problem_type == "span_qa"
+    metric = recipe.report.gate_metric or MAIN_METRICS[recipe.model.problem_type]
+    return Manifest(
+        arithmetic_version=ARITHMETIC_VERSION,
+        name=recipe.model.name,
+        version=str(recipe.model.version),
+        task="question-answering" if spans else "text-classification",
+        problem_type=None if spans else recipe.model.problem_type,  # type: ignore[arg-type]  # span_qa is excluded
+        labels=() if spans else parts.data.labels or ("score",),
+        max_tokens=recipe.model.tokens_max,
+        architecture=Architecture(
+            family=config.model_type,
+            vocabulary=config.vocab_size,
+            positions=config.max_position_embeddings,
+            token_types=config.type_vocab_size,
+            channels=config.hidden_size,
+            layers=config.num_hidden_layers,
+            heads=config.num_attention_heads,
+            intermediate=config.intermediate_size,
+        ),
+        variants={
+            INT8: Variant(
+                file="int8.safetensors",
+                engine="integer",
+                parameters=parts.parameters,
+                stored_dtype="int8",
+                logit_scale=parts.exported.logit_scale,
+            ),
+            FP32: Variant(file="fp32.onnx", engine="onnx", parameters=parts.parameters, stored_dtype="float16"),
+        },
+        scales=parts.exported.scales.to_json(),
+        gate=Gate(metric=metric, allowed_drop=recipe.report.gate_allowed_drop),
+        known_answers=known_answers(parts),
+        provenance=provenance(parts),
+        card=Card(metrics={INT8: {metric: 0.0}, FP32: {metric: 0.0}}, notes=recipe.model.description),
+    )
+
+
+def known_answers(parts: Ingredients) -> tuple[KnownAnswer, ...]:
+    """Digests of fixed texts' logits, by the reference."""
+    tokenizer = Tokenizer.from_json(parts.tokenizer_json)
+    session = ReferenceEngine(parts.exported.program, logit_scale=parts.exported.logit_scale).session(1)
+    paired = parts.recipe.model.problem_type == "span_qa" or parts.recipe.data.columns.text_pair is not None
+    answers = []
+    for text, second in KNOWN_TEXTS:
+        pair = second if paired else None
+        sequence = encode_known(tokenizer, text, pair, parts.recipe.model.tokens_max)
+        digest = known_digest(session.run(RaggedBatch.of([sequence])))
+        answers.append(KnownAnswer(text=text, text_pair=pair, digest=digest))
+    return tuple(answers)
+
+
+def provenance(parts: Ingredients) -> Provenance:
+    """Backbone, data, recipe, seeds and tools."""
+    recipe = parts.recipe
+    licence = recipe.model.licences.get("data", "not stated")
+    uses = {**dict.fromkeys(recipe.data.dev, "report"), **dict.fromkeys(recipe.data.train, "train")}
+    return Provenance(
+        base_model=recipe.model.backbone,
+        base_model_sha256=_weights_sha256(Path(locate(recipe.model.backbone))),
+        base_model_licence=recipe.model.licences.get("backbone", "not stated"),
+        recipe=parts.recipe_text,
+        seeds={"all": recipe.seed},
+        data=tuple(
+            DataFile(
+                name=name,
+                use=uses[name.removeprefix(f"{recipe.data.hub_name}/")],  # type: ignore[arg-type]  # only the two above
+                sha256=source.sha256,
+                rows=source.rows,
+                licence=licence,
+            )
+            for name, source in parts.data.sources.items()
+        ),
+        tool_versions={"python": platform.python_version(), **_versions()},
+        built_at=datetime.now(UTC).replace(microsecond=0).isoformat(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in TOOLS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # intbert itself, when it runs from a source tree
+            continue
+    return found
+
+
+def _weights_sha256(folder: Path) -> str | None:
+    """Of a local checkpoint's weights; None for a hub name, which the revision pins."""
+    path = folder / "model.safetensors"
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def verify_package(package: Package, data: PreparedData, texts: int) -> dict[str, Any]:
+    """Reference, kernels, ONNX graph and torch twin on dev inputs. Raises BuildError unless all bits agree."""
+    sequences = data.dev_sequences(texts)
+    found = verify_sequences(package, sequences)
+    program = package.program(INT8)
+    digest = sha256()
+    for sequence in sequences:
+        batch = RaggedBatch.of([sequence])
+        logits = twin_logits(program, batch.token_ids, batch.type_ids, batch.cumulative_lengths)
+        digest.update(np.ascontiguousarray(logits).astype("<i4").tobytes())
+    implementations = {**found.implementations, "torch twin": digest.hexdigest()}
+    identical = len(set(implementations.values())) == 1
+    if not identical:
+        listing = ", ".join(f"{name} {value[:12]}" for name, value in implementations.items())
+        raise BuildError(f"implementations disagree on the int32 logits of {len(sequences)} texts: {listing}")
+    return {"texts": len(sequences), "implementations": implementations, "identical": identical}
+
+
+def evaluate_variants(package: Package, recipe: Recipe, data: PreparedData) -> dict[str, Any]:
+    """Metrics and speed of both variants on the dev data, through the service's engines."""
+    results: dict[str, Evaluation] = {}
+    for variant in package.manifest.variants:
+        if data.dev_questions:
+            results[variant] = evaluate_questions(package, variant, data.dev_questions, recipe.span)
+        else:
+            results[variant] = evaluate(package, variant, data.dev_texts)
+    first = next(iter(results.values()))
+    return {
+        "metrics": {name: result.metrics for name, result in results.items()},
+        "measured": {
+            "evaluated": {"examples": first.examples, "files": list(recipe.data.dev)},
+            "throughput_tokens_per_s": {name: result.tokens_per_s for name, result in results.items()},
+            "engines": {name: result.engine for name, result in results.items()},
+        },
+    }
+
+
+def measure_package(package: Package, shapes: Sequence[str]) -> dict[str, Any]:
+    """Latency of both variants in turns, and the memory of a fresh process with each."""
+    variants = list(package.manifest.variants)
+    tokens = min(FOOTPRINT_TOKENS, package.manifest.max_tokens)
+    return {
+        "latency": bench(package, parse_shapes(",".join(shapes)), variants=variants).as_json(),
+        "memory": {name: measure_footprint(package.directory, name, tokens) for name in variants},
+    }

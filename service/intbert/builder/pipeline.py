@@ -1,0 +1,211 @@
+"""`build`: recipe and data in, package out. Stages leave markers in the work directory, so that a build can go on.
+
+finetune   FP32 teacher
+quantise   calibration, then quantisation-aware training with the teacher
+export     integer program, FP32 graph, and a draft package that the runtime can open
+verify     the same bits from reference, kernels, ONNX graph and torch twin
+evaluate   accuracy of both variants through the runtime
+measure    latency, memory, error of each layer
+(write)    card, report, and the package in the store, atomically
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import save
+from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, PreTrainedModel
+
+from intbert.builder.backbone import load_tokenizer
+from intbert.builder.card import (
+    FP32,
+    INT8,
+    Ingredients,
+    draft_manifest,
+    evaluate_variants,
+    measure_package,
+    verify_package,
+)
+from intbert.builder.failure import BuildError
+from intbert.builder.finetune import finetune
+from intbert.builder.fp32_graph import export_fp32
+from intbert.builder.layer_report import layer_report
+from intbert.builder.prepared import PreparedData, prepare
+from intbert.builder.quantise import Scales, export_program
+from intbert.builder.quantise.export import Exported
+from intbert.builder.recipe import Recipe, load_recipe, smoke
+from intbert.builder.report import render_report
+from intbert.builder.stages import JsonObject, Stages
+from intbert.builder.student import load_student, train_student
+from intbert.model.manifest import REPORT_FILE, TOKENIZER_FILE, Manifest
+from intbert.model.package import Package, write_package
+
+RECIPE_SECTIONS_OF_TEACHER = ("seed", "model", "data", "span", "finetune")
+
+
+def build(
+    *,
+    recipe_path: Path,
+    store: Path,
+    work_dir: Path,
+    data_root: Path | None = None,
+    resume: bool = False,
+    replace: bool = False,
+    small: bool = False,
+    progress: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+) -> Package:
+    """Build the recipe's package into `store` and return it, verified.
+
+    data_root: where relative data paths start, instead of the recipe's `data.data_root`. work_dir: checkpoints and
+    stages; with `resume` finished stages are skipped. replace: overwrite this version in the store. small: `--smoke`.
+    Raises RecipeError, DataError, BackboneError, MemoryShortageError, BuildError; PackageError when it
+    breaks its gate.
+    """
+    recipe_text = recipe_path.read_text(encoding="utf-8") if recipe_path.is_file() else ""
+    recipe = load_recipe(recipe_path)
+    if small:
+        recipe = smoke(recipe)
+    destination = store / recipe.model.name / str(recipe.model.version)
+    if destination.exists() and not replace:
+        raise BuildError(f"{destination} exists; raise model.version in the recipe, or replace it")
+    stages = Stages(folder=work_dir, resume=resume, say=say)
+    tokenizer = load_tokenizer(recipe)
+    say("reading data")
+    data = prepare(recipe, data_root or Path(recipe.data.data_root), tokenizer)
+    run = _Build(
+        recipe=recipe, recipe_text=recipe_text, data=data, tokenizer=tokenizer, stages=stages, progress=progress
+    )
+    return run.package(destination, replace=replace)
+
+
+@dataclass(kw_only=True)
+class _Build:
+    """What the stages share."""
+
+    recipe: Recipe
+    recipe_text: str
+    data: PreparedData
+    tokenizer: Any
+    stages: Stages
+    progress: bool
+
+    def package(self, destination: Path, *, replace: bool) -> Package:
+        """All stages in order."""
+        stages, recipe = self.stages, self.recipe
+        sections = recipe.model_dump(mode="json")
+        sources = {name: source.sha256 for name, source in self.data.sources.items()}
+        teacher_inputs = {**{key: sections[key] for key in RECIPE_SECTIONS_OF_TEACHER}, "sources": sources}
+        stages.run("finetune", teacher_inputs, self.finetune)
+        trained = stages.run("quantise", sections["quantise"], self.quantise)
+        stages.run("export", {"report": sections["report"], "recipe": self.recipe_text}, self.export)
+        verified = stages.run("verify", {}, self.verify)
+        evaluated = stages.run("evaluate", {}, self.evaluate)
+        measured = stages.run("measure", {}, self.measure)
+        draft = self.draft()
+        card = draft.manifest.card.model_copy(
+            update={
+                "metrics": evaluated["metrics"],
+                "measured": {**evaluated["measured"], **measured, "verification": verified, "training": trained},
+            }
+        )
+        manifest = draft.manifest.model_copy(update={"card": card})
+        return self.write(draft, manifest, destination, replace=replace)
+
+    def teacher(self) -> PreTrainedModel:
+        """What `finetune` left."""
+        kind: Any = (
+            AutoModelForQuestionAnswering
+            if self.recipe.model.problem_type == "span_qa"
+            else AutoModelForSequenceClassification
+        )
+        model: PreTrainedModel = kind.from_pretrained(self.stages.folder / "finetune" / "teacher")
+        return model.eval()
+
+    def draft(self) -> Package:
+        """What `export` left."""
+        return Package.open(self.draft_folder(self.stages.folder / "export"))
+
+    def draft_folder(self, folder: Path) -> Path:
+        return folder / self.recipe.model.name / str(self.recipe.model.version)
+
+    def finetune(self, folder: Path) -> JsonObject:
+        finetune(
+            self.recipe,
+            labels=self.data.labels,
+            tokenizer=self.tokenizer,
+            train=self.data.train,
+            holdout=self.data.holdout,
+            work_dir=folder,
+            resume=True,
+            progress=self.progress,
+        )
+        return {}
+
+    def quantise(self, folder: Path) -> JsonObject:
+        history = train_student(
+            self.recipe,
+            teacher=self.teacher(),
+            tokenizer=self.tokenizer,
+            data=self.data,
+            folder=folder,
+            progress=self.progress,
+        )
+        return {"student": [{key: entry[key] for key in ("step", "loss") if key in entry} for entry in history]}
+
+    def export(self, folder: Path) -> JsonObject:
+        teacher = self.teacher()
+        exported = export_program(load_student(self.recipe, teacher, self.stages.folder / "quantise"))
+        tokenizer_json = (self.stages.folder / "finetune" / "teacher" / "tokenizer.json").read_bytes()
+        fp32 = folder / "fp32.onnx"
+        export_fp32(teacher, fp32)
+        parts = Ingredients(
+            recipe=self.recipe,
+            recipe_text=self.recipe_text,
+            data=self.data,
+            config=teacher.config,
+            parameters=teacher.num_parameters(),
+            exported=exported,
+            tokenizer_json=tokenizer_json,
+        )
+        files = {
+            "int8.safetensors": save(exported.program.tensors()),
+            "fp32.onnx": fp32,
+            TOKENIZER_FILE: tokenizer_json,
+        }
+        write_package(self.draft_folder(folder), draft_manifest(parts), files, replace=True)
+        fp32.unlink()
+        return {}
+
+    def verify(self, _: Path) -> JsonObject:
+        return verify_package(self.draft(), self.data, self.recipe.report.verify_texts)
+
+    def evaluate(self, _: Path) -> JsonObject:
+        return evaluate_variants(self.draft(), self.recipe, self.data)
+
+    def measure(self, _: Path) -> JsonObject:
+        draft = self.draft()
+        exported = exported_of(draft)
+        texts = [(item["input_ids"], item["token_type_ids"]) for item in self.data.dev_features]
+        errors = layer_report(exported, self.teacher(), texts[: self.recipe.report.error_texts])
+        return {**measure_package(draft, self.recipe.report.bench_shapes), "layer_error": errors}
+
+    def write(self, draft: Package, manifest: Manifest, destination: Path, *, replace: bool) -> Package:
+        """The draft's files with card and report, into the store."""
+        names = [variant.file for variant in manifest.variants.values()] + [TOKENIZER_FILE]
+        files: dict[str, bytes | Path] = {name: draft.read(name) for name in names}
+        files[REPORT_FILE] = render_report(manifest)
+        package = write_package(destination, manifest, files, replace=replace)
+        metric = manifest.gate.metric
+        ours, theirs = (manifest.card.metrics[name][metric] for name in (INT8, FP32))
+        self.stages.say(f"wrote {destination}: {metric} {ours:.2f} int8, {theirs:.2f} FP32")
+        return package
+
+
+def exported_of(package: Package) -> Exported:
+    """The integer program of a package with its real scales."""
+    scale = package.manifest.variants[INT8].logit_scale
+    if scale is None or not isinstance(package.manifest.scales, dict):
+        raise BuildError(f"{package.directory} keeps no real scales; build it again")
+    return Exported(program=package.program(INT8), scales=Scales.from_json(package.manifest.scales), logit_scale=scale)

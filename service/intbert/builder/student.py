@@ -1,0 +1,133 @@
+"""The quantised model: calibrated on training texts, then trained with the FP32 teacher's guidance."""
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from intbert.builder.features import Feature, padding_collator
+from intbert.builder.finetune import CHECKPOINTS_KEPT, LOG_STEPS, selection_metric
+from intbert.builder.prepared import PreparedData
+from intbert.builder.quantise import (
+    DistillationSettings,
+    DistillationTrainer,
+    QuantisedModel,
+    QuantiseSettings,
+    calibrate,
+)
+from intbert.builder.recipe import Recipe
+
+STUDENT_FILE = "student.pt"
+CALIBRATION_BATCH = 16
+
+
+def train_student(
+    recipe: Recipe,
+    *,
+    teacher: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    data: PreparedData,
+    folder: Path,
+    progress: bool,
+) -> list[dict[str, Any]]:
+    """Calibrate and train; saves the weights to `folder/student.pt` and returns the Trainer's log.
+
+    Training goes on from the last checkpoint in `folder`, if there is one.
+    """
+    set_seed(recipe.seed)
+    model = new_student(recipe, teacher)
+    calibrate(model, calibration_batches(recipe, data.train, tokenizer))
+    history: list[dict[str, Any]] = []
+    if recipe.quantise.epochs > 0:
+        trainer = DistillationTrainer(
+            teacher=teacher,
+            problem_type=recipe.model.problem_type,
+            settings=distillation_settings(recipe),
+            model=model,
+            args=student_arguments(
+                recipe, folder / "checkpoints", len(data.train), evaluate=bool(data.holdout), progress=progress
+            ),
+            train_dataset=data.train,
+            eval_dataset=data.holdout or None,
+            data_collator=padding_collator(tokenizer, recipe.finetune.pad_multiple),
+            processing_class=tokenizer,
+            compute_metrics=selection_metric(recipe.model.problem_type),
+        )
+        checkpoints = folder / "checkpoints"
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+        history = trainer.state.log_history
+    torch.save(model.state_dict(), folder / STUDENT_FILE)
+    return history
+
+
+def new_student(recipe: Recipe, teacher: PreTrainedModel) -> QuantisedModel:
+    """An uncalibrated quantised copy of the teacher."""
+    settings = QuantiseSettings(bf16=recipe.quantise.bf16, train_embeddings=recipe.quantise.train_embeddings)
+    return QuantisedModel.from_teacher(teacher, settings)
+
+
+def load_student(recipe: Recipe, teacher: PreTrainedModel, folder: Path) -> QuantisedModel:
+    """What `train_student` saved."""
+    model = new_student(recipe, teacher)
+    model.load_state_dict(torch.load(folder / STUDENT_FILE, weights_only=True))
+    return model.eval()
+
+
+def distillation_settings(recipe: Recipe) -> DistillationSettings:
+    """The recipe's weights of the losses."""
+    section = recipe.quantise
+    return DistillationSettings(
+        task_weight=section.task_weight,
+        logit_weight=section.logit_weight,
+        hidden_weight=section.hidden_weight,
+        temperature=section.temperature,
+        frozen_fraction=section.frozen_fraction,
+    )
+
+
+def calibration_batches(
+    recipe: Recipe, train: Sequence[Feature], tokenizer: PreTrainedTokenizerFast
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Padded batches of training examples drawn with the seed, sorted by length."""
+    count = min(recipe.quantise.calibration_examples, len(train))
+    chosen = random.Random(recipe.seed).sample(range(len(train)), count)
+    features = sorted((train[index] for index in chosen), key=lambda item: len(item["input_ids"]))
+    collate = padding_collator(tokenizer, recipe.finetune.pad_multiple)
+    for start in range(0, count, CALIBRATION_BATCH):
+        yield dict(collate(features[start : start + CALIBRATION_BATCH]))
+
+
+def student_arguments(
+    recipe: Recipe, folder: Path, examples: int, *, evaluate: bool, progress: bool
+) -> TrainingArguments:
+    """The Trainer's arguments for quantisation-aware training. The last step is kept: only there are ranges frozen."""
+    section = recipe.quantise
+    steps = max(1, round(section.epochs * -(-examples // section.batch_examples)))
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=section.epochs,
+        per_device_train_batch_size=section.batch_examples,
+        per_device_eval_batch_size=section.batch_examples,
+        learning_rate=section.learning_rate,
+        warmup_steps=round(section.warmup_fraction * steps),
+        weight_decay=section.weight_decay,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,
+        label_names=["start_positions", "end_positions"] if recipe.model.problem_type == "span_qa" else ["labels"],
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=section.checkpoint_steps,
+        save_strategy="steps",
+        save_steps=section.checkpoint_steps,
+        save_total_limit=CHECKPOINTS_KEPT,
+        logging_steps=LOG_STEPS,
+        disable_tqdm=not progress,
+        report_to="none",
+    )

@@ -96,7 +96,7 @@ def encode_question(
     A question longer than max_question_len is an error (`truncation: error`) or cut and reported in `usage`. A context
     that needs more than one window is InputError `too_long` only with `truncation: error`.
     """
-    window_tokens = _window_tokens(parameters, limit_tokens)
+    window_tokens = min(parameters.max_seq_len, limit_tokens)
     asked = tokenizer.text_tokens(question.question, field=f"{field}.question")
     context = tokenizer.text_tokens(question.context, field=f"{field}.context")
     kept = _fit_question(asked, parameters, window_tokens - tokenizer.special_tokens(pair=True))
@@ -159,7 +159,8 @@ def span_digest(logits: Sequence[NDArray[Any]]) -> str:
     return digest_of(np.concatenate([np.ascontiguousarray(window.T).reshape(-1) for window in logits]))
 
 
-def _window_tokens(parameters: QaParameters, limit_tokens: int) -> int:
+def check_parameters(parameters: QaParameters) -> None:
+    """InputError for lengths that no model could take."""
     for name, value, low in (
         ("top_k", parameters.top_k, 1),
         ("max_answer_len", parameters.max_answer_len, 1),
@@ -171,7 +172,6 @@ def _window_tokens(parameters: QaParameters, limit_tokens: int) -> int:
             raise InputError(
                 f"{name} is {value}; it must be at least {low}", code="invalid_parameter", details={name: value}
             )
-    return min(parameters.max_seq_len, limit_tokens)
 
 
 def _fit_question(asked: TextTokens, parameters: QaParameters, room_tokens: int) -> NDArray[np.int32]:

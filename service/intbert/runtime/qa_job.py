@@ -1,0 +1,74 @@
+"""POST /qa as the service sees it: every window is an item of its own, so a long document never blocks a short text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from intbert.model.manifest import Task
+from intbert.runtime.batch import TokenSequence
+from intbert.runtime.catalog import Target
+from intbert.runtime.jobs import Clock
+from intbert.runtime.qa import (
+    EncodedQuestion,
+    QaParameters,
+    QaResult,
+    Question,
+    answers,
+    check_parameters,
+    encode_question,
+    span_digest,
+)
+from intbert.runtime.queue import Output
+
+
+@dataclass(frozen=True, kw_only=True)
+class QaJob:
+    """One or many questions, each about its own context."""
+
+    questions: Sequence[Question]
+    selection: QaParameters
+    task: Task = "question-answering"
+
+    @property
+    def inputs(self) -> int:
+        return len(self.questions)
+
+    @property
+    def characters(self) -> int:
+        return sum(len(item.question) + len(item.context) for item in self.questions)
+
+    def check(self) -> None:
+        check_parameters(self.selection)
+
+    def encode(self, target: Target) -> list[EncodedQuestion]:
+        limit_tokens = target.model.package.manifest.max_tokens
+        return [
+            encode_question(
+                target.model.tokenizer, item, self.selection, limit_tokens=limit_tokens, field=f"inputs[{index}]"
+            )
+            for index, item in enumerate(self.questions)
+        ]
+
+    def sequences(self, prepared: list[EncodedQuestion]) -> list[TokenSequence]:
+        return [
+            TokenSequence(token_ids=window.token_ids, type_ids=window.type_ids)
+            for encoded in prepared
+            for window in encoded.windows
+        ]
+
+    def finish(
+        self, target: Target, prepared: list[EncodedQuestion], outputs: Sequence[Output], clock: Clock
+    ) -> QaResult:
+        remaining = iter(outputs)
+        logits = [[output.logits for output in islice(remaining, len(encoded.windows))] for encoded in prepared]
+        results = tuple(
+            answers(encoded, windows, self.selection, logit_scale=target.logit_scale)
+            for encoded, windows in zip(prepared, logits, strict=True)
+        )
+        return QaResult(
+            model=target.ref,
+            results=results,
+            usage=tuple(encoded.usage for encoded in prepared),
+            digests=tuple(span_digest(windows) for windows in logits) if self.selection.return_digest else None,
+            timings=clock.timings(outputs),
+        )

@@ -1,18 +1,73 @@
 """build, re-export, export-onnx: how packages come to be, and leave."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from intbert.cli.options import Model, Store, Version, open_package
+from intbert.cli.options import AsJson, Model, Store, Version, open_package
+from intbert.cli.output import listed, print_json
 from intbert.config import load_settings
 from intbert.errors import ConfigError, InputError
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file."""
+    app.command()(build)
     app.command("export-onnx")(export_onnx)
+
+
+def build(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to build.", show_default=False)],
+    data: Annotated[
+        Path | None, typer.Option(help="Where relative data paths start [default: the recipe's data.data_root].")
+    ] = None,
+    work_dir: Annotated[
+        Path | None, typer.Option(help="Checkpoints and finished stages [default: runs/RECIPE].")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier build stopped.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite this version in the store.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps only, to see that everything works.")] = False,
+    store: Store = None,
+    json: AsJson = False,
+) -> None:
+    """Fine-tune, train for integers, export, verify, evaluate, and write the package with its report."""
+    with build_libraries():
+        from intbert.builder.pipeline import build as run
+
+    settings = load_settings(store=store)
+    package = run(
+        recipe_path=recipe,
+        store=settings.store,
+        work_dir=work_dir or Path("runs") / recipe.stem,
+        data_root=data,
+        resume=resume,
+        replace=replace,
+        small=smoke,
+        progress=sys.stderr.isatty(),
+        say=_say,
+    )
+    if json:
+        print_json(listed(package))
+
+
+@contextmanager
+def build_libraries() -> Iterator[None]:
+    """The service runs without torch; only these commands need it, and say so."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("intbert"):
+            raise
+        raise ConfigError(f"the build stage needs the package {error.name}; install intbert[build]") from None
+
+
+def _say(message: str) -> None:
+    """Progress goes to stderr: stdout is for results."""
+    typer.echo(message, err=True)
 
 
 def export_onnx(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from intbert.cli.options import AsJson, Kernels, Store, Threads, Version, service_settings
-from intbert.cli.output import megabytes, print_json, print_table
+from intbert.cli.output import listed, megabytes, print_json, print_table
 from intbert.config import Settings, load_settings
 from intbert.errors import InputError, UnavailableError
 
@@ -123,36 +123,19 @@ def models(store: Store = None, json: AsJson = False) -> None:
 
     shelf = ModelStore(load_settings(store=store).store)
     packages = [shelf.open(name, version) for name in shelf.models() for version in shelf.versions(name)]
-    listed = [_listed(package) for package in packages]
+    entries = [listed(package) for package in packages]
     if json:
-        print_json(listed)
+        print_json(entries)
         return
-    if not listed:
+    if not entries:
         typer.echo(f"{shelf.root} holds no model; build one with: intbert build RECIPE.toml")
         return
     print_table(
         ("model", "version", "task", "variant", "file", "parameters"),
         [
             (entry["name"], entry["version"], entry["task"], name, megabytes(variant["bytes"]), variant["parameters"])
-            for entry in listed
+            for entry in entries
             for name, variant in entry["variants"].items()
         ],
         right=(4, 5),
     )
-
-
-def _listed(package: Any) -> dict[str, Any]:
-    manifest = package.manifest
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "task": manifest.task,
-        "variants": {
-            name: {
-                "bytes": variant.bytes,
-                "parameters": variant.parameters,
-                "sha256": manifest.files[variant.file].sha256,
-            }
-            for name, variant in manifest.variants.items()
-        },
-    }

@@ -17,6 +17,8 @@ INTERRUPTED_EXIT = 130
 
 # What the person at the keyboard can set right by typing something else.
 _USAGE_ERRORS = (InputError, NotFoundError, ConfigError, KernelError)
+# The build stage's errors of the same kind, known by code: its classes are not imported without need.
+_USAGE_CODES = frozenset({"data_invalid", "backbone_unsupported"})
 
 
 def make_app() -> typer.Typer:
@@ -58,10 +60,15 @@ def main() -> None:
         make_app()()
     except IntbertError as error:
         sys.stderr.write(f"intbert: {error.message}\n")
-        sys.exit(USAGE_EXIT if isinstance(error, _USAGE_ERRORS) else FAILURE_EXIT)
+        sys.exit(_exit_code(error))
     except BrokenPipeError:
         # The reader of our output is gone (`intbert models | head -1`): nobody is left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILURE_EXIT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED_EXIT)
+
+
+def _exit_code(error: IntbertError) -> int:
+    usage = isinstance(error, _USAGE_ERRORS) or error.code in _USAGE_CODES
+    return USAGE_EXIT if usage else FAILURE_EXIT

@@ -7,6 +7,26 @@ from typing import Any
 import typer
 from pydantic_core import to_json
 
+from intbert.model.package import Package
+
+
+def listed(package: Package) -> dict[str, Any]:
+    """One entry of `intbert models --json`."""
+    manifest = package.manifest
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "task": manifest.task,
+        "variants": {
+            name: {
+                "bytes": variant.bytes,
+                "parameters": variant.parameters,
+                "sha256": manifest.files[variant.file].sha256,
+            }
+            for name, variant in manifest.variants.items()
+        },
+    }
+
 
 def print_json(document: Any) -> None:
     """One document on stdout."""

@@ -119,11 +119,11 @@ def calibrated_scales(model: nn.Module, batches: Iterable[Batch], rows_max: int 
 def calibrate(model: QuantisedModel, batches: Iterable[Batch], rows_max: int = 1024) -> None:
     """Find the scales of a quantised model on `batches`, at its current parameters, and set them."""
     pooled = model.pooler is not None
-    float_model = (BertForSequenceClassification if pooled else BertForQuestionAnswering)(model.config)
+    float_model: nn.Module = (BertForSequenceClassification if pooled else BertForQuestionAnswering)(model.config)
     state = {name: torch.from_numpy(values) for name, values in state_dict(model.real()).items()}
     float_model.load_state_dict(state, strict=False)
-    device = model.output.weight.device
-    model.set_scales(calibrated_scales(float_model.to(device=device), batches, rows_max))
+    float_model.to(model.output.weight.device)
+    model.set_scales(calibrated_scales(float_model, batches, rows_max))
 
 
 def _scales(real: RealModel, seen: Observer) -> Scales:

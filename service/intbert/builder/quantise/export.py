@@ -64,7 +64,9 @@ def realise(model: RealModel, wished: Scales) -> Scales:
     for layer, scales in zip(model.layers, wished.layers, strict=True):
         layers.append(_realise_layer(layer, scales, before))
         before = layers[-1].ffn_norm
-    pooler = model.pooler and fp.weight_scale(model.pooler, Input(scale=before.view), _floor(POOLER_SCALE))
+    pooler = (
+        None if model.pooler is None else fp.weight_scale(model.pooler, Input(scale=before.view), _floor(POOLER_SCALE))
+    )
     source = Input(scale=before.view if model.pooler is None else np.full(model.channels, TANH_SCALE))
     logit = float(f"{fp.weight_scale(model.output, source, 2.0**-60).max():.{SIGNIFICANT_DIGITS}g}")
     return replace(wished, embedding_norm=embedding_norm, layers=tuple(layers), pooler_weight=pooler, logit=logit)

@@ -3,7 +3,7 @@
 Activations travel as integers (8-bit ones are exact in bfloat16), so one matrix product serves forward and backward as
 in float training, and scales are applied after it. Learned step sizes follow LSQ (Esser et al. 2020) as one base-2
 logarithm `gain` a column: quantising and dequantising are differentiated together, at the quantiser, so nothing else
-needs the scale's gradient: d(q * step) / d(log step) = step * (q - y inside the range, q outside), y the unrounded value.
+needs the scale's gradient: d(q * step) / d(log step) = step * (q - y inside, q outside the range), y being unrounded.
 
 Columns are the last dimension everywhere; a Column is a float32 tensor (columns,).
 """

@@ -42,7 +42,8 @@ def mantissa_q15(ratio: Vector) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def weight_scale(linear: RealLinear, source: Input, floor: float | Vector) -> Vector:
     """Per output channel: the largest folded weight at 127, the bias within 2^29, never below `floor`."""
     largest = np.abs(source.fold(linear.weight)).max(axis=1) / WEIGHT_MAX
-    return np.maximum(np.maximum(largest, np.abs(linear.bias) / 2**BIAS_BITS), floor)
+    scale: Vector = np.maximum(np.maximum(largest, np.abs(linear.bias) / 2**BIAS_BITS), floor)
+    return scale
 
 
 def integer_weight(linear: RealLinear, source: Input, scale: Vector) -> NDArray[np.int8]:

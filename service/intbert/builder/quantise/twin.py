@@ -1,7 +1,8 @@
 """The torch integer twin: a second implementation of the specification, independent of the NumPy one.
 
 It exists to be compared: all tokens share the linear layers, sequences of one length share attention, tensors are
-int64 and products go through float64, which is exact at these sizes. Its logits equal `arithmetic.encoder.forward` bit for bit.
+int64, products go through float64, which is exact at these sizes. Its logits equal `arithmetic.encoder.forward` bit for
+bit.
 """
 
 from collections.abc import Iterator
@@ -64,7 +65,7 @@ def _layer(layer: Layer, heads: int, residual: Tensor, view: Tensor, groups: lis
     context = torch.empty_like(view)
     for rows in groups:
         split = qkv[rows].view(*rows.shape, 3, heads, -1).permute(2, 0, 3, 1, 4)
-        context[rows] = _attend(*split.unbind(0), layer.attention).transpose(1, 2).flatten(2)
+        context[rows] = _attend(split[0], split[1], split[2], layer.attention).transpose(1, 2).flatten(2)
     acc = _product(context, layer.attention_output)
     residual = _norm(_add(acc, residual, layer.attention_output), layer.attention_norm)
     x = _narrow(_product(_view(residual, layer.attention_norm), layer.ffn_input), layer.ffn_input)

@@ -122,11 +122,11 @@ class WorkerPool:
             clean = not lost and not self._busy()
             self._state = "closed"
             self._arrived.notify_all()
+            idle = [worker.thread for worker in self._workers if worker.thread and worker.busy_since_s is None]
         for entry in lost:
             self._drop(entry, UnavailableError("the server stopped before this was computed", code="draining"))
-        for worker in self._workers:
-            if worker.thread is not None and worker.busy_since_s is None:
-                worker.thread.join(timeout=5.0)
+        for thread in idle:
+            thread.join(timeout=5.0)
         return clean
 
     def longest_busy_s(self) -> float:
@@ -192,10 +192,12 @@ class WorkerPool:
             self._report_queue()
 
     def _start(self, worker: _Worker) -> None:
-        worker.thread = threading.Thread(
-            target=self._work, args=(worker,), name=f"intbert-worker-{worker.index}", daemon=True
-        )
-        worker.thread.start()
+        name = f"intbert-worker-{worker.index}"
+        thread = threading.Thread(target=self._work, args=(worker,), name=name, daemon=True)
+        with self._lock:  # `close` joins threads that were started, and finds the newest
+            if self._state != "closed":
+                thread.start()
+                worker.thread = thread
 
     def _work(self, worker: _Worker) -> None:
         """A thread's life: it ends with the pool, or after a fault, when a fresh thread takes its place."""

@@ -89,9 +89,14 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigError("; ".join(_explain(item) for item in error.errors(include_url=False))) from None
 
 
+def variables() -> list[str]:
+    """Names of all variables, in the order of the fields."""
+    return [PREFIX + name.upper() for name in Settings.model_fields]
+
+
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     """A misspelt variable would otherwise silently leave the default in place."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = variables()
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known and not _SERVICE_LINKS.match(name):
             raise ConfigError(f"{name} is not a setting of intbert; known: {', '.join(sorted(known))}")

@@ -6,13 +6,13 @@ import typer
 
 from intbert.cli.options import AsJson, Kernels, Store, Threads, Version, service_settings
 from intbert.cli.output import listed, megabytes, print_json, print_table
-from intbert.config import Settings, load_settings
+from intbert.config import Settings, load_settings, variables
 from intbert.errors import InputError, UnavailableError
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(serve)
+    app.command(epilog=f"All settings, as variables: {', '.join(variables())}.")(serve)
     app.command()(classify)
     app.command()(models)
 
@@ -29,7 +29,7 @@ def serve(
         Literal["debug", "info", "warning", "error"] | None, typer.Option(help="[default: info].")
     ] = None,
 ) -> None:
-    """Serve the models of the store over HTTP. Every setting is also a variable INTBERT_<NAME>."""
+    """Serve the models of the store over HTTP. An option wins over its variable."""
     _serve(
         load_settings(
             store=store,
@@ -50,10 +50,12 @@ def _serve(settings: Settings) -> None:
 
     from intbert.api.app import create_app
     from intbert.api.server import serve as serve_app
+    from intbert.runtime.native import choose_kernels
     from intbert.runtime.service import InferenceService
     from intbert.telemetry.logs import make_logger
     from intbert.telemetry.metrics import Metrics
 
+    choose_kernels(settings.kernels)  # a name that can't be had is refused now: unlike a store, it won't change
     logger = make_logger(log_format=settings.log_format, level=settings.log_level)
     metrics = Metrics(CollectorRegistry())
     service = InferenceService(service_settings(settings), metrics)

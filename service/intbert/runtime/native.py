@@ -24,7 +24,7 @@ class NativeEngine:
 
     def __init__(self, program: Program, *, logit_scale: float, kernels: str | None) -> None:
         """`kernels` forces a kernel set by name; None takes the best. KernelError when it is not to be had here."""
-        self._model = _kernels.Model(program.tensors(), _choose(kernels))
+        self._model = _kernels.Model(program.tensors(), choose_kernels(kernels))
         self._sessions: weakref.WeakSet[NativeSession] = weakref.WeakSet()
         self.name = f"native:{self._model.kernels}"
         self.logit_scale = logit_scale
@@ -58,8 +58,8 @@ class NativeSession:
         return self._session.run(batch.token_ids, batch.type_ids, batch.cumulative_lengths)
 
 
-def _choose(kernels: str | None) -> str:
-    """The forced name if it can run here, the best one for None."""
+def choose_kernels(kernels: str | None) -> str:
+    """The forced name if it can run here, the best one for None. KernelError says what could."""
     available = _kernels.available()
     if kernels is None:
         return available[0]

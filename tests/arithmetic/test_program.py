@@ -1,0 +1,48 @@
+"""Programs to tensors and back, and what is refused."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from intbert.arithmetic.encoder import forward
+from intbert.arithmetic.program import Program
+from tests.arithmetic.programs import Dimensions, random_batch, random_program
+
+
+@pytest.mark.parametrize("pooler", [True, False])
+def test_round_trip(pooler: bool) -> None:
+    """Flattened and read again, a program has equal tensors of equal types and equal logits."""
+    program = random_program(1, Dimensions(pooler=pooler))
+    tensors = program.tensors()
+    again = Program.from_tensors(tensors)
+    assert {name: (array.dtype, array.tolist()) for name, array in again.tensors().items()} == {
+        name: (array.dtype, array.tolist()) for name, array in tensors.items()
+    }
+    assert (again.head.pooler is not None) == pooler
+    batch = random_batch(1, program, [3, 4])
+    np.testing.assert_array_equal(forward(again, *batch), forward(program, *batch))
+
+
+def changed(**replacements: Any) -> dict[str, Any]:
+    """The tensors of a program with some replaced, or removed by None."""
+    tensors: dict[str, Any] = random_program(1).tensors() | replacements
+    return {name: array for name, array in tensors.items() if array is not None}
+
+
+def test_missing_tensor() -> None:
+    """KeyError names the tensor."""
+    with pytest.raises(KeyError, match=r"layers\.1\.gelu\.multiplier"):
+        Program.from_tensors(changed(**{"layers.1.gelu.multiplier": None}))
+
+
+def test_surplus_tensor() -> None:
+    """ValueError names the tensor."""
+    with pytest.raises(ValueError, match=r"no integer program has: layers\.0\.extra"):
+        Program.from_tensors(changed(**{"layers.0.extra": np.zeros(1, dtype=np.int8)}))
+
+
+def test_wrong_type() -> None:
+    """ValueError names tensor, type and expected type."""
+    with pytest.raises(ValueError, match=r"head\.output\.weight is int16, expected int8"):
+        Program.from_tensors(changed(**{"head.output.weight": np.zeros((3, 32), dtype=np.int16)}))

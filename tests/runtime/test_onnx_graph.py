@@ -1,5 +1,6 @@
 """The integer program as an ONNX graph: the reference's bits from stock ONNX Runtime, and no float anywhere."""
 
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from intbert.arithmetic.bounds import check_bounds
 from intbert.arithmetic.encoder import forward
 from intbert.arithmetic.fixed import bit_length, integer_sqrt, multiply_high32
 from intbert.arithmetic.program import Program
+from intbert.errors import ConfigError
 from intbert.runtime.onnx_graph import build_integer_graph
 from intbert.runtime.onnx_graph.operations import integer_sqrt_normalised
 from intbert.runtime.onnx_graph.operations import multiply_high32 as multiply_high32_graph
@@ -197,3 +199,10 @@ def test_sums_are_exact_above_2_to_53() -> None:
     """A row sum does not pass through a double, where the last bits of energies would go."""
     x = np.array([[2**53, 1, 1, 1], [2**60, 1, -(2**60), 1]], dtype=np.int64)
     np.testing.assert_array_equal(run_expression(x, Value.row_sum), x.sum(axis=1, keepdims=True))
+
+
+def test_missing_package_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the optional package onnx the error says what to install."""
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ConfigError, match=r"needs the package onnx: install intbert\[onnx\]"):
+        build_integer_graph(random_program(3))

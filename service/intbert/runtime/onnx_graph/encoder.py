@@ -31,7 +31,7 @@ def build_integer_graph(program: Program) -> Any:
 
     Inputs `token_ids` and `type_ids`, int32 (tokens,); output `logits`, int32: (1, labels) with a pooler, otherwise
     (tokens, outputs). Every tensor between them is an integer (or the truth value of an integer comparison). The
-    program must satisfy `intbert.arithmetic.bounds`. Needs the package onnx (ImportError without it).
+    program must satisfy `intbert.arithmetic.bounds`. ConfigError without the package onnx.
     """
     writer = GraphWriter()
     with writer.scope("embedding"):

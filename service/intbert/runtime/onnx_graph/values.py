@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intbert.errors import ConfigError
+
 OPSET = 18  # the first with BitwiseAnd
 IR_VERSION = 8
 SIGN_OFFSET_BITS = 62  # added before an unsigned shift: |x| < 2^62 for every value of the specification
@@ -23,9 +25,7 @@ class GraphWriter:
     """Nodes and initialisers of one graph. `scope` prefixes names, so that a viewer shows layers and operations."""
 
     def __init__(self) -> None:
-        import onnx
-
-        self._onnx = onnx
+        self._onnx = import_onnx()
         self.nodes: list[Any] = []
         self.initializers: dict[str, Any] = {}
         self._scopes: list[str] = []
@@ -67,6 +67,15 @@ class GraphWriter:
     def cast(self, value: "Value | str", dtype: Any) -> "Value":
         """To an integer type; values outside it wrap, so callers clamp first."""
         return self.node("Cast", value, to=self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def import_onnx() -> Any:
+    """The package onnx, which only writing a graph needs. ConfigError says how to get it."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise ConfigError("writing an ONNX graph needs the package onnx: install intbert[onnx]") from error
+    return onnx
 
 
 def _content_label(array: NDArray[Any]) -> str:

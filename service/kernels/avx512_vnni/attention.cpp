@@ -50,15 +50,13 @@ INTBERT_INLINE void pack_keys(const AttentionHead& head, std::uint8_t* packed) {
         for (std::size_t j = 0; j < 4; ++j) {
             for (std::size_t d = 0; d < head.head_dim; d += 16) {
                 Vector z[4];
-#pragma GCC unroll 4
-                for (std::size_t r = 0; r < 4; ++r) {
+                unroll<4>([&] INTBERT_BODY(auto r) {
                     const std::int8_t* from[4];
-#pragma GCC unroll 4
-                    for (std::size_t i = 0; i < 4; ++i) {
+                    unroll<4>([&] INTBERT_BODY(auto i) {
                         from[i] = row_at(head.key, head.key_value_stride, block + 16 * i + 4 * j + r, head.keys) + d;
-                    }
+                    });
                     z[r] = _mm512_xor_si512(load_lanes(from[0], from[1], from[2], from[3]), all8(-128));
-                }
+                });
                 const Vector low01 = _mm512_unpacklo_epi32(z[0], z[1]), high01 = _mm512_unpackhi_epi32(z[0], z[1]);
                 const Vector low23 = _mm512_unpacklo_epi32(z[2], z[3]), high23 = _mm512_unpackhi_epi32(z[2], z[3]);
                 std::uint8_t* quad = to + (d / 4 * 4 + j) * 64;
@@ -82,18 +80,16 @@ template <int VECTORS>
 INTBERT_INLINE void pack_values(const AttentionHead& head, std::size_t dimension, std::int8_t* to) {
     for (std::size_t key = 0; key < head.keys; key += 4) {
         Vector row[4];
-#pragma GCC unroll 4
-        for (std::size_t i = 0; i < 4; ++i) {
+        unroll<4>([&] INTBERT_BODY(auto i) {
             const std::int8_t* from = row_at(head.value, head.key_value_stride, key + i, head.keys) + dimension;
             row[i] = VECTORS == 4 ? load(from) : load_half(from);
-        }
+        });
         const Vector low01 = _mm512_unpacklo_epi8(row[0], row[1]), high01 = _mm512_unpackhi_epi8(row[0], row[1]);
         const Vector low23 = _mm512_unpacklo_epi8(row[2], row[3]), high23 = _mm512_unpackhi_epi8(row[2], row[3]);
         const Vector quads[4] = {_mm512_unpacklo_epi16(low01, low23), _mm512_unpackhi_epi16(low01, low23),
                                  _mm512_unpacklo_epi16(high01, high23), _mm512_unpackhi_epi16(high01, high23)};
         if constexpr (VECTORS == 4) {
-#pragma GCC unroll 4
-            for (int v = 0; v < 4; ++v) store(to + v * 64, quads[v]);
+            unroll<4>([&] INTBERT_BODY(auto v) { store(to + v * 64, quads[v]); });
         } else {
             store(to, _mm512_inserti64x4(quads[0], _mm512_castsi512_si256(quads[1]), 1));
             store(to + 64, _mm512_inserti64x4(quads[2], _mm512_castsi512_si256(quads[3]), 1));
@@ -105,21 +101,17 @@ INTBERT_INLINE void pack_values(const AttentionHead& head, std::size_t dimension
 // Scores of ROWS queries; returns each row's maxima by lane.
 template <int ROWS>
 INTBERT_INLINE void score(const AttentionHead& head, const Scratch& s, const std::int8_t* query, Vector (&top)[ROWS]) {
-#pragma GCC unroll 6
-    for (int r = 0; r < ROWS; ++r) top[r] = all32(-0x7FFFFFFF);
+    unroll<ROWS>([&] INTBERT_BODY(auto r) { top[r] = all32(-0x7FFFFFFF); });
     for (std::size_t block = 0; block < s.padded_keys; block += 64) {
         Tile<ROWS, 4> acc;
         clear<ROWS, 4>(acc);
         accumulate<Panel::u8, ROWS, 4>(acc, query, head.query_stride, s.key + block * head.head_dim, head.head_dim);
-#pragma GCC unroll 6
-        for (int r = 0; r < ROWS; ++r) {
-            std::int32_t* to = s.score + static_cast<std::size_t>(r) * s.padded_keys + block;
-#pragma GCC unroll 4
-            for (int v = 0; v < 4; ++v) store(to + v * 16, acc[r][v]);
-            const Vector pair =
-                _mm512_max_epi32(_mm512_max_epi32(acc[r][0], acc[r][1]), _mm512_max_epi32(acc[r][2], acc[r][3]));
-            top[r] = _mm512_max_epi32(top[r], pair);
-        }
+        unroll<ROWS>([&] INTBERT_BODY(auto r) {
+            std::int32_t* to = s.score + r * s.padded_keys + block;
+            unroll<4>([&] INTBERT_BODY(auto v) { store(to + v * 16, acc[r][v]); });
+            const Vector low = _mm512_max_epi32(acc[r][0], acc[r][1]), high = _mm512_max_epi32(acc[r][2], acc[r][3]);
+            top[r] = _mm512_max_epi32(top[r], _mm512_max_epi32(low, high));
+        });
     }
 }
 
@@ -190,11 +182,10 @@ INTBERT_INLINE void context(const AttentionHead& head, const Scratch& s, const R
     const std::size_t quads = (head.keys + 3) / 4;
     accumulate<Panel::s8, ROWS, VECTORS>(acc, s.numerator, s.padded_keys, s.value + s.padded_keys * dimension,
                                          quads * 4);
-#pragma GCC unroll 6
-    for (int r = 0; r < ROWS; ++r) {
-        std::uint8_t* to = head.context + (row + static_cast<std::size_t>(r)) * head.context_stride + dimension;
+    unroll<ROWS>([&] INTBERT_BODY(auto r) {
+        std::uint8_t* to = head.context + (row + r) * head.context_stride + dimension;
         store_context<VECTORS>(acc[r], scale[r], to);
-    }
+    });
 }
 
 template <int ROWS>
@@ -202,12 +193,11 @@ INTBERT_INLINE void attend_rows(const AttentionHead& head, const Scratch& s, std
     Vector top[ROWS];
     score<ROWS>(head, s, head.query + row * head.query_stride, top);
     RowScale scale[ROWS];
-#pragma GCC unroll 6
-    for (int r = 0; r < ROWS; ++r) {
-        const std::size_t at = static_cast<std::size_t>(r) * s.padded_keys;
+    unroll<ROWS>([&] INTBERT_BODY(auto r) {
+        const std::size_t at = r * s.padded_keys;
         const std::int32_t denominator = softmax_row(head, s.score + at, top[r], s.numerator + at);
         scale[r] = row_scale(denominator, head.context_multiplier);
-    }
+    });
     std::size_t dimension = 0;
     for (; dimension + 64 <= head.head_dim; dimension += 64) context<ROWS, 4>(head, s, scale, row, dimension);
     if (dimension < head.head_dim) context<ROWS, 2>(head, s, scale, row, dimension);

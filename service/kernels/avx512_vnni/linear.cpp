@@ -12,17 +12,14 @@ INTBERT_INLINE void product(const Linear& linear, Activations x, Range blocks, E
     for (std::size_t block = blocks.begin; block < blocks.end; ++block) {
         const std::int8_t* panel = linear.weight + block * block_columns * linear.inputs;
         const std::int32_t* bias = linear.bias + block * block_columns;
-        for_each_tile(x.rows, [&] [[gnu::always_inline]] (auto height, std::size_t row) {
+        for_each_tile(x.rows, [&] INTBERT_BODY(auto height, std::size_t row) {
             constexpr int rows = decltype(height)::value;
             Tile<rows, 4> acc;
-#pragma GCC unroll 6
-            for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-                for (int v = 0; v < 4; ++v) acc[r][v] = load(bias + v * 16);
-            }
+            unroll<rows>(
+                [&] INTBERT_BODY(auto r) { unroll<4>([&] INTBERT_BODY(auto v) { acc[r][v] = load(bias + v * 16); }); });
             accumulate<Panel::s8, rows, 4>(acc, x.data + row * x.stride, x.stride, panel, linear.inputs);
-#pragma GCC unroll 6
-            for (int r = 0; r < rows; ++r) epilogue(row + static_cast<std::size_t>(r), block, acc[r]);
+            unroll<rows>(
+                [&] INTBERT_BODY(auto r) { epilogue(row + r, block, acc[r][0], acc[r][1], acc[r][2], acc[r][3]); });
         });
     }
 }
@@ -62,21 +59,24 @@ void pack_block(const std::int8_t* weight, std::size_t columns, std::size_t inpu
 }
 
 void linear_to_s32(const Linear& linear, Activations x, Range blocks, std::int32_t* out, std::size_t stride) {
-    product(linear, x, blocks, [=] [[gnu::always_inline]] (std::size_t row, std::size_t block, const Vector* acc) {
-        std::int32_t* to = out + row * stride + block * block_columns;
-#pragma GCC unroll 4
-        for (int v = 0; v < 4; ++v) store(to + v * 16, acc[v]);
-    });
+    product(linear, x, blocks,
+            [=] INTBERT_BODY(std::size_t row, std::size_t block, Vector a, Vector b, Vector c, Vector d) {
+                std::int32_t* to = out + row * stride + block * block_columns;
+                store(to, a);
+                store(to + 16, b);
+                store(to + 32, c);
+                store(to + 48, d);
+            });
 }
 
 void linear_to_s8(const NarrowLinear& linear, int guard_bits, Activations x, Range blocks, std::int8_t* out,
                   std::size_t stride) {
     product(linear, x, blocks,
-            [=, &linear] [[gnu::always_inline]] (std::size_t row, std::size_t block, const Vector* acc) {
+            [=, &linear] INTBERT_BODY(std::size_t row, std::size_t block, Vector a, Vector b, Vector c, Vector d) {
                 const std::int32_t* shift = linear.shift + block * block_columns;
                 const std::int16_t* multiplier = linear.multiplier + block * block_columns;
-                const Vector low = shift_round16(narrow(acc[0], acc[1], shift, multiplier), guard_bits);
-                const Vector high = shift_round16(narrow(acc[2], acc[3], shift + 32, multiplier + 32), guard_bits);
+                const Vector low = shift_round16(narrow(a, b, shift, multiplier), guard_bits);
+                const Vector high = shift_round16(narrow(c, d, shift + 32, multiplier + 32), guard_bits);
                 store(out + row * stride + block * block_columns, pack_s8(low, high));  // (2.3)
             });
 }
@@ -86,16 +86,16 @@ void linear_to_gelu(const NarrowLinear& linear, const Gelu& parameters, Activati
     const int range_shift = parameters.range_shift;
     const Vector zero_point = all16(parameters.zero_point);
     const std::int16_t* scale = parameters.multiplier;
-    product(
-        linear, x, blocks, [=, &linear] [[gnu::always_inline]] (std::size_t row, std::size_t block, const Vector* acc) {
-            const std::size_t column = block * block_columns;
-            const std::int32_t* shift = linear.shift + column;
-            const std::int16_t* multiplier = linear.multiplier + column;
-            const Vector low = gelu(narrow(acc[0], acc[1], shift, multiplier), scale + column, range_shift, zero_point);
-            const Vector high =
-                gelu(narrow(acc[2], acc[3], shift + 32, multiplier + 32), scale + column + 32, range_shift, zero_point);
-            store(out + row * stride + column, _mm512_packus_epi16(low, high));
-        });
+    product(linear, x, blocks,
+            [=, &linear] INTBERT_BODY(std::size_t row, std::size_t block, Vector a, Vector b, Vector c, Vector d) {
+                const std::size_t column = block * block_columns;
+                const std::int32_t* shift = linear.shift + column;
+                const std::int16_t* multiplier = linear.multiplier + column;
+                const Vector low = gelu(narrow(a, b, shift, multiplier), scale + column, range_shift, zero_point);
+                const Vector high =
+                    gelu(narrow(c, d, shift + 32, multiplier + 32), scale + column + 32, range_shift, zero_point);
+                store(out + row * stride + column, _mm512_packus_epi16(low, high));
+            });
 }
 
 void linear_to_sums(const ResidualLinear& linear, Activations x, Range blocks, const std::int16_t* residual,
@@ -104,19 +104,19 @@ void linear_to_sums(const ResidualLinear& linear, Activations x, Range blocks, c
     // The residual's 16 bits enter the upper half of a lane, so the shift down leaves residual << residual_shift.
     const __m128i residual_shift = _mm_cvtsi32_si128(16 - linear.residual_shift);
     product(linear, x, blocks,
-            [=, &linear] [[gnu::always_inline]] (std::size_t row, std::size_t block, const Vector* acc) {
+            [=, &linear] INTBERT_BODY(std::size_t row, std::size_t block, Vector a, Vector b, Vector c, Vector d) {
                 const std::size_t at = row * stride + block * block_columns;
                 const std::int32_t* multiplier = linear.multiplier + block * block_columns;
-#pragma GCC unroll 4
-                for (int v = 0; v < 4; ++v) {
+                const Vector acc[4] = {a, b, c, d};
+                unroll<4>([&] INTBERT_BODY(auto v) {
                     const Vector old16 = load(residual + at + (v / 2) * 32);
                     const Vector old =
                         v % 2 == 0 ? _mm512_unpacklo_epi16(zero(), old16) : _mm512_unpackhi_epi16(zero(), old16);
                     const Vector scaled =
                         multiply_high32(_mm512_sll_epi32(acc[v], accumulator_shift), load(multiplier + v * 16));
                     const Vector h = _mm512_add_epi32(_mm512_sra_epi32(old, residual_shift), scaled);  // (2.4)
-                    store(sums + at + static_cast<std::size_t>(v) * 16, saturate22(h));
-                }
+                    store(sums + at + v * 16, saturate22(h));
+                });
             });
 }
 

@@ -97,8 +97,7 @@ void layer_norm(const LayerNorm& norm, const std::int32_t* sums, std::size_t row
         const Standardisation s = statistics(h, stride, norm.channels);
         for (std::size_t c = 0; c < stride; c += 64) {
             Vector o[4];
-#pragma GCC unroll 4
-            for (std::size_t v = 0; v < 4; ++v) o[v] = normalise(norm, c + v * 16, load(h + c + v * 16), s, shift);
+            unroll<4>([&] INTBERT_BODY(auto v) { o[v] = normalise(norm, c + v * 16, load(h + c + v * 16), s, shift); });
             const Vector low = _mm512_packs_epi32(o[0], o[1]), high = _mm512_packs_epi32(o[2], o[3]);
             store(residual + row * stride + c, low);
             store(residual + row * stride + c + 32, high);

@@ -23,35 +23,27 @@ INTBERT_INLINE void accumulate(Tile<ROWS, VECTORS>& acc, const void* rows, std::
     const auto* column = static_cast<const char*>(panel);
     for (std::size_t k = 0; k < inputs; k += 4) {
         Vector w[VECTORS];
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; ++v) w[v] = load(column + v * 64);
-#pragma GCC unroll 6
-        for (int r = 0; r < ROWS; ++r) {
-            const Vector x = broadcast_quad(row + static_cast<std::size_t>(r) * stride);
-#pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; ++v) {
+        unroll<VECTORS>([&] INTBERT_BODY(auto v) { w[v] = load(column + v * 64); });
+        unroll<ROWS>([&] INTBERT_BODY(auto r) {
+            const Vector x = broadcast_quad(row + r * stride);
+            unroll<VECTORS>([&] INTBERT_BODY(auto v) {
                 acc[r][v] = PANEL == Panel::s8 ? _mm512_dpbusd_epi32(acc[r][v], x, w[v])
                                                : _mm512_dpbusd_epi32(acc[r][v], w[v], x);
-            }
-        }
+            });
+        });
         row += 4;
         column += VECTORS * 64;
     }
+    // Ends the accumulators' life in the loop: otherwise GCC gives each a second register for what follows, and spills.
+    unroll<ROWS>([&] INTBERT_BODY(auto r) {
+        unroll<VECTORS>([&] INTBERT_BODY(auto v) { asm("" : "+v"(acc[r][v])); });
+    });
 }
 
 template <int ROWS, int VECTORS>
 INTBERT_INLINE void clear(Tile<ROWS, VECTORS>& acc) {
-#pragma GCC unroll 6
-    for (int r = 0; r < ROWS; ++r) {
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; ++v) acc[r][v] = zero();
-    }
+    unroll<ROWS>([&] INTBERT_BODY(auto r) { unroll<VECTORS>([&] INTBERT_BODY(auto v) { acc[r][v] = zero(); }); });
 }
-
-template <int N>
-struct Count {
-    static constexpr int value = N;
-};
 
 // Calls body(Count<height>, first row) for tiles of at most 6 rows whose heights differ by one at most, since a lone
 // tile of one or two rows would wait for its own additions.

@@ -1,6 +1,7 @@
 """Tiny but complete packages: a random integer program beside an unrelated bag-of-words float model."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,14 @@ from intbert.runtime.engines import encode_known, known_digest
 from intbert.runtime.reference import ReferenceEngine
 from tests.arithmetic.programs import Dimensions, random_program
 
-WORDS = "a the film plot is was not very good bad gripping thin beautifully acted actors hours back and".split()
+WORDS = [
+    *("a", "the", "film", "plot", "is", "was", "not", "very", "good", "bad"),
+    *("gripping", "thin", "beautifully", "acted", "actors", "hours", "back", "and"),
+]
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 POSITIONS = 64
-LOGIT_SCALE = 1e-3
+TINY = Dimensions(channels=32, heads=4, intermediate=64, layers=2, positions=POSITIONS, labels=2)
+LOGIT_SCALE = 1e-5
 KNOWN_TEXT = "the film was very good"
 REPORT = b"<!doctype html><title>tiny</title><p>report of tiny"
 
@@ -83,40 +88,37 @@ def float_model(vocabulary: int, labels: int) -> bytes:
     return model.SerializeToString()
 
 
-def write_tiny(store: Path, name: str = "tiny", version: str = "1", *, seed: int = 1, **changes: Any) -> Package:
+def write_tiny(
+    store: Path, name: str = "tiny", version: str = "1", *, seed: int = 1, size: Dimensions = TINY, **changes: Any
+) -> Package:
     """A package with the variants int8 and fp32, labels negative and positive; `changes` go into the manifest."""
     tokenizer = tokenizer_json()
-    vocabulary = Tokenizer.from_json(tokenizer).vocabulary
-    size = Dimensions(
-        channels=32, heads=4, intermediate=64, layers=2, vocabulary=vocabulary, positions=POSITIONS, labels=2
-    )
-    program = random_program(seed, size)
-    manifest = _manifest(name, version, size, _known(program, tokenizer), changes)
+    program, size = _program(seed, size, tokenizer)
+    known = KnownAnswer(text=KNOWN_TEXT, digest=_digest(program, tokenizer, KNOWN_TEXT, size.positions))
     files: Mapping[str, bytes] = {
         "int8.safetensors": save(dict(program.tensors())),
-        "fp32.onnx": float_model(vocabulary, 2),
+        "fp32.onnx": float_model(size.vocabulary, size.labels),
         "tokenizer.json": tokenizer,
         "report.html": REPORT,
     }
-    return write_package(store / name / version, manifest, files)
+    return write_package(store / name / version, _manifest(name, version, size, known, changes), files)
 
 
-def reference_digest(seed: int, text: str, text_pair: str | None = None) -> str:
+def reference_digest(seed: int, text: str) -> str:
     """What the normative arithmetic gives for a text, all by itself in its batch."""
     tokenizer = tokenizer_json()
-    vocabulary = Tokenizer.from_json(tokenizer).vocabulary
-    size = Dimensions(
-        channels=32, heads=4, intermediate=64, layers=2, vocabulary=vocabulary, positions=POSITIONS, labels=2
-    )
-    return _digest(random_program(seed, size), Tokenizer.from_json(tokenizer), text, text_pair)
+    program, size = _program(seed, TINY, tokenizer)
+    return _digest(program, tokenizer, text, size.positions)
 
 
-def _known(program: Program, tokenizer: bytes) -> KnownAnswer:
-    return KnownAnswer(text=KNOWN_TEXT, digest=_digest(program, Tokenizer.from_json(tokenizer), KNOWN_TEXT, None))
+def _program(seed: int, size: Dimensions, tokenizer: bytes) -> tuple[Program, Dimensions]:
+    """With as many embeddings as the tokenizer has tokens."""
+    complete = replace(size, vocabulary=Tokenizer.from_json(tokenizer).vocabulary)
+    return random_program(seed, complete), complete
 
 
-def _digest(program: Program, tokenizer: Tokenizer, text: str, text_pair: str | None) -> str:
-    sequence: TokenSequence = encode_known(tokenizer, text, text_pair, POSITIONS)
+def _digest(program: Program, tokenizer: bytes, text: str, limit_tokens: int) -> str:
+    sequence: TokenSequence = encode_known(Tokenizer.from_json(tokenizer), text, None, limit_tokens)
     session = ReferenceEngine(program, logit_scale=LOGIT_SCALE).session(1)
     return known_digest(session.run(RaggedBatch.of([sequence])))
 
@@ -129,7 +131,7 @@ def _manifest(name: str, version: str, size: Dimensions, known: KnownAnswer, cha
         "task": "text-classification",
         "problem_type": "single_label_classification",
         "labels": ("negative", "positive"),
-        "max_tokens": POSITIONS,
+        "max_tokens": size.positions,
         "architecture": Architecture(
             vocabulary=size.vocabulary,
             positions=size.positions,

@@ -1,0 +1,103 @@
+"""The routes beside inference: models, reports, probes, the front door, the API's own description."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.packages import REPORT
+from tests.api.test_classify import check_problem
+
+
+def test_front_door_says_what_this_is(client: httpx.Client) -> None:
+    """Someone who opens the address finds the way, and every path that is named exists."""
+    door = client.get("/").json()
+    assert door["name"] == "intbert"
+    for path in (door["models"], door["metrics"], door["openapi"], *door["health"]):
+        assert client.get(path).status_code == 200, path
+
+
+def test_models_are_described(client: httpx.Client) -> None:
+    """Task, labels, sizes, hashes, card, and the machine's kernel set."""
+    body = client.get("/models").json()
+    entry = body["models"][-1]
+    assert (entry["name"], entry["version"], entry["task"]) == ("tiny", "2", "text-classification")
+    assert entry["labels"] == ["negative", "positive"]
+    assert set(entry["variants"]) == {"int8", "fp32"}
+    assert entry["variants"]["int8"]["integer_only"]
+    assert entry["variants"]["int8"]["bytes"] > 0
+    assert len(entry["variants"]["int8"]["sha256"]) == 64
+    assert entry["card"]["metrics"]["int8"] == {"accuracy": 50.0}
+    assert body["machine"]["kernels"]["active"] in body["machine"]["kernels"]["available"]
+    assert body["machine"]["threads"]["workers"] >= 1
+
+
+def test_one_model(client: httpx.Client) -> None:
+    """All its versions; an unknown name lists the known ones."""
+    body = client.get("/models/tiny").json()
+    assert body["name"] == "tiny"
+    assert "2" in [entry["version"] for entry in body["versions"]]
+    problem = check_problem(client.get("/models/nope"), 404, "model_not_found")
+    assert problem["known"] == ["tiny"]
+
+
+def test_report_is_the_packages_own_page(client: httpx.Client) -> None:
+    """Byte for byte, as HTML that can reach nothing else."""
+    response = client.get("/models/tiny/report")
+    assert response.content == REPORT
+    assert response.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert client.get("/models/tiny/report", params={"version": "1"}).status_code == 200
+    check_problem(client.get("/models/nope/report"), 404, "model_not_found")
+    check_problem(client.get("/models/tiny/report", params={"version": "7"}), 404, "version_not_found")
+
+
+def test_paths_stay_inside_the_store(client: httpx.Client) -> None:
+    """No name and no version leads out of it."""
+    for path in ("/models/..%2f..%2fetc/report", "/models/%2e%2e/report", "/models/tiny/report?version=../../x"):
+        assert client.get(path).status_code == 404, path
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/startupz"])
+def test_probes_of_a_healthy_server(client: httpx.Client, path: str) -> None:
+    """200, quickly and without detail."""
+    assert client.get(path).status_code == 200
+
+
+def test_metrics_are_prometheus_text(client: httpx.Client) -> None:
+    """In the content type that scrapers expect."""
+    response = client.get("/metrics")
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert response.text.endswith("\n")
+
+
+def test_openapi_refers_only_to_what_it_holds(client: httpx.Client) -> None:
+    """Every $ref of the document has its target: generators of clients stop at the first that has not."""
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    for reference in _references(document):
+        assert reference.removeprefix("#/components/schemas/") in schemas, reference
+    statuses = set(document["paths"]["/classify"]["post"]["responses"])
+    assert statuses == {"200", "400", "404", "413", "415", "422", "429", "500", "503", "504"}
+
+
+def test_openapi_examples_are_true(client: httpx.Client) -> None:
+    """Every example is answered, and the answer has the documented fields."""
+    document = client.get("/openapi.json").json()
+    body = document["paths"]["/classify"]["post"]["requestBody"]["content"]["application/json"]
+    examples = [example["value"] for example in body["examples"].values()]
+    assert len(examples) >= 3
+    documented = set(document["components"]["schemas"]["ClassifyResponse"]["properties"])
+    for example in examples:
+        response = client.post("/classify", json=example)
+        assert response.status_code == 200, response.text
+        assert set(response.json()) <= documented
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return own + [found for child in node.values() for found in _references(child)]
+    if isinstance(node, list):
+        return [found for child in node for found in _references(child)]
+    return []

@@ -17,7 +17,7 @@ SOURCES     := $(CPP_SOURCES) $(shell find service/intbert -type f -not -name '*
 CHECKED     := service tests benchmarks loadtest deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test check lint format pytest sanitize loadtest bench-prototype clean
+.PHONY: help serve install test check lint format pytest sanitize loadtest docker-check bench-prototype clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -55,6 +55,9 @@ sanitize: $(STAMPS)/test ## build the kernels' own check with ASan and UBSan and
 
 loadtest: $(STAMPS)/test $(STAMPS)/package ## int8 beside FP32 under load, with a report (ARGS="--help")
 	$(BIN)/python -m loadtest $(ARGS)
+
+docker-check: $(STAMPS)/test $(STAMPS)/package ## image and compose stack with a real container engine (as root)
+	$(BIN)/python -m deploy.docker_check
 
 bench-prototype: $(STAMPS)/package ## the kernel prototype against its targets
 	$(BIN)/python benchmarks/prototype.py $(ARGS)

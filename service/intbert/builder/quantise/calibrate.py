@@ -22,7 +22,7 @@ Batch = Mapping[str, Tensor]
 
 RESIDUAL_MARGIN = 1.4
 GELU_INPUT_MARGIN = 1.2
-GELU_LOWEST = 0.17
+BATCHES_SAMPLED = 8  # rows kept for the search come from at least so many batches, evenly spaced
 ALPHAS = (0.4, 0.55, 0.7, 0.85, 1.0)
 CLIPS = (1.0, 0.85, 0.7, 0.55, 0.4)
 HEAD_CLIPS = tuple(1 - 0.04 * step for step in range(16))
@@ -41,9 +41,9 @@ class Site:
         """values: (tokens, channels), unpadded."""
         largest = values.abs().amax(dim=0)
         self.absmax = torch.maximum(self.absmax, largest)
-        room = self.rows_max - sum(len(rows) for rows in self.rows)
+        room = min(self.rows_max - sum(len(rows) for rows in self.rows), max(1, self.rows_max // BATCHES_SAMPLED))
         if room > 0:
-            self.rows.append(values[: max(1, min(room, len(values)))].clone())
+            self.rows.append(values[:: -(-len(values) // room)].clone())
 
     def sample(self) -> Tensor:
         """(rows, channels)."""
@@ -98,7 +98,7 @@ class Observer:
             handle.remove()
 
 
-def calibrated_scales(model: nn.Module, batches: Iterable[Batch], rows_max: int = 1024) -> Scales:
+def calibrated_scales(model: nn.Module, batches: Iterable[Batch], rows_max: int = 640) -> Scales:
     """Realised scales of a Hugging Face BERT with a classification or span QA head.
 
     batches: input_ids, attention_mask, token_type_ids, each (sequences, tokens); a few hundred texts do. rows_max:
@@ -116,7 +116,7 @@ def calibrated_scales(model: nn.Module, batches: Iterable[Batch], rows_max: int 
     return realise(real, _scales(real, observer))
 
 
-def calibrate(model: QuantisedModel, batches: Iterable[Batch], rows_max: int = 1024) -> None:
+def calibrate(model: QuantisedModel, batches: Iterable[Batch], rows_max: int = 640) -> None:
     """Find the scales of a quantised model on `batches`, at its current parameters, and set them."""
     pooled = model.pooler is not None
     float_model: nn.Module = (BertForSequenceClassification if pooled else BertForQuestionAnswering)(model.config)

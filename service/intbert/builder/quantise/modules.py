@@ -78,7 +78,7 @@ class Norm(nn.Module):
         """(output, its integers, their steps) of h (..., n)."""
         x = functional.layer_norm(h, self.gamma.shape, self.gamma, self.beta)
         step, gain = self.view(x.shape[-1])
-        return x, quantise_columns(x, step.reciprocal(), None, gain, self._dtype), step
+        return x, quantise_columns(x, step.reciprocal(), torch.zeros_like(step), gain, self._dtype), step
 
     def real(self) -> RealNorm:
         """Parameters in float64."""
@@ -137,7 +137,7 @@ class QuantisedAttention(nn.Module):
         context = context.transpose(1, 2).reshape(sequences, tokens, self.channels)
         step, gain = self.context(self.channels)
         factor = qkv_step[2 * self.channels :] / step
-        return quantise_columns(context, factor, None, gain, integers.dtype), step
+        return quantise_columns(context, factor, torch.zeros_like(step), gain, integers.dtype), step
 
 
 class QuantisedLayer(nn.Module):
@@ -341,7 +341,7 @@ class QuantisedModel(nn.Module):
             pooled = torch.tanh(torch.addcmul(self.pooler.bias, acc.float(), scale))
             step = torch.full((pooled.shape[-1],), TANH_SCALE, device=pooled.device)
             none = torch.zeros_like(step)
-            integers = quantise_columns(pooled, step.reciprocal(), None, none, torch.float32)
+            integers = quantise_columns(pooled, step.reciprocal(), none, none, torch.float32)
         folded = (self.output.weight * step).flatten()[None]
         weight, scale = quantise_weight(folded, torch.ones_like(folded[0]), torch.float32)
         return functional.linear(integers.float(), weight.view_as(self.output.weight)) * scale + self.output.bias

@@ -66,14 +66,25 @@ def test_each_bound_is_checked(name: str, value: int, message: str) -> None:
     "name", [name for name, array in random_program(1).tensors().items() if array.ndim and name != "embedding.word"]
 )
 def test_each_shape_is_checked(name: str) -> None:
-    """A tensor with a row too many or of another rank is found and named; the position table alone may be longer."""
+    """A row too many or another rank is found and named; the tables of positions and types alone may be longer."""
     array = random_program(1).tensors()[name]
     owner = name.rsplit(".", 1)[0]
     with pytest.raises(BoundsError, match=owner):
         check_bounds(replaced(name, array[None]))
+    with pytest.raises(BoundsError, match=owner):
+        check_bounds(replaced(name, array.ravel()[0].reshape(())))
     if name not in ("embedding.position", "embedding.token_type"):
         with pytest.raises(BoundsError, match=owner):
             check_bounds(replaced(name, np.concatenate([array, array[:1]])))
+
+
+def test_empty_vocabulary() -> None:
+    """A program without words is refused, not a crash of the bounds themselves."""
+    tensors = random_program(1).tensors()
+    for name in ("embedding.word", "embedding.word_multiplier"):
+        tensors[name] = tensors[name][:0]
+    with pytest.raises(BoundsError, match=r"embedding\.word: no rows"):
+        check_bounds(Program.from_tensors(tensors))
 
 
 def test_longest_sequence() -> None:

@@ -46,3 +46,10 @@ def test_wrong_type() -> None:
     """ValueError names tensor, type and expected type."""
     with pytest.raises(ValueError, match=r"head\.output\.weight is int16, expected int8"):
         Program.from_tensors(changed(**{"head.output.weight": np.zeros((3, 32), dtype=np.int16)}))
+
+
+@pytest.mark.parametrize("values", [[4], [4, 4]])
+def test_scalars_are_scalars(values: list[int]) -> None:
+    """ValueError names the tensor and its shape, also where a single value could be guessed."""
+    with pytest.raises(ValueError, match=r"tensor heads has shape \(\d,\), expected a scalar"):
+        Program.from_tensors(changed(heads=np.array(values, dtype=np.int32)))

@@ -65,7 +65,7 @@ def accumulator_bound(linear: Linear) -> NDArray[np.int64]:
 
 
 def _layer(layer: Layer, name: str, channels: int, heads: int) -> Iterator[str]:
-    intermediate = layer.ffn_input.weight.shape[0]
+    intermediate = _rows(layer.ffn_input.weight)
     yield from _narrow(layer.qkv, f"{name}.qkv", 3 * channels, channels)
     yield from _attention(layer.attention, f"{name}.attention", heads)
     yield from _residual(layer.attention_output, f"{name}.attention_output", channels, channels)
@@ -74,6 +74,11 @@ def _layer(layer: Layer, name: str, channels: int, heads: int) -> Iterator[str]:
     yield from _gelu(layer.gelu, f"{name}.gelu", intermediate)
     yield from _residual(layer.ffn_output, f"{name}.ffn_output", channels, intermediate)
     yield from _norm(layer.ffn_norm, f"{name}.ffn_norm", channels)
+
+
+def _rows(matrix: NDArray[Any]) -> int:
+    """0 for anything but a matrix: no tensor of a program has 0 rows, so a bound names it."""
+    return int(matrix.shape[0]) if matrix.ndim == 2 else 0
 
 
 def _shape(array: NDArray[Any], name: str, expected: tuple[int, ...]) -> Iterator[str]:
@@ -88,7 +93,10 @@ def _range(values: Any, name: str, low: int, high: int) -> Iterator[str]:
 
 
 def _embedding(embedding: Embedding, position_offset: int, channels: int) -> Iterator[str]:
-    vocabulary, positions = embedding.word.shape[0], embedding.position.shape[0]
+    vocabulary, positions = _rows(embedding.word), _rows(embedding.position)
+    if not vocabulary:
+        yield "embedding.word: no rows"
+        return
     yield from _shape(embedding.word_multiplier, "embedding.word_multiplier", (vocabulary,))
     for name, table in (("position", embedding.position), ("token_type", embedding.token_type)):
         if table.ndim != 2 or table.shape[1] != channels or not table.shape[0]:

@@ -151,7 +151,10 @@ class Program:
 
 def _scalar(tensors: Tensors, name: str, used: set[str]) -> int:
     used.add(name)
-    return int(_typed(tensors, name, int).item())
+    array = _typed(tensors, name, int)
+    if array.shape:
+        raise ValueError(f"tensor {name} has shape {array.shape}, expected a scalar")
+    return int(array.item())
 
 
 def _typed(tensors: Tensors, name: str, kind: Any) -> NDArray[Any]:

@@ -8,6 +8,10 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from intbert.builder.pipeline import build
+from intbert.model.package import Package
+from tests.builder.tiny_recipes import SENTIMENT, write_recipe
+
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 GOOD = ("fine", "great", "lovely", "brilliant")
 BAD = ("dull", "awful", "weak", "boring")
@@ -43,6 +47,7 @@ def write_checkpoint(folder: Path) -> Path:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
+        initializer_range=0.2,
     )
     BertModel(config).save_pretrained(folder)
     inner = Tokenizer(models.WordPiece({word: index for index, word in enumerate(vocabulary)}, unk_token="[UNK]"))
@@ -111,3 +116,17 @@ def sentiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the span data."""
     return write_questions(tmp_path_factory.mktemp("questions"))
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, sentiment: Path) -> tuple[Path, Package]:
+    """Folder of a build of the sentiment recipe, and its package."""
+    folder = tmp_path_factory.mktemp("build")
+    package = build(
+        recipe_path=write_recipe(folder, SENTIMENT, checkpoint),
+        store=folder / "store",
+        work_dir=folder / "work",
+        data_root=sentiment,
+        progress=False,
+    )
+    return folder, package

@@ -39,7 +39,7 @@ def load_config(recipe: Recipe, label_names: tuple[str, ...]) -> PretrainedConfi
     """The checkpoint's configuration with the recipe's task on it. Raises BackboneError."""
     source = locate(recipe.model.backbone)
     try:
-        config = AutoConfig.from_pretrained(source, revision=recipe.model.backbone_revision)
+        config: PretrainedConfig = AutoConfig.from_pretrained(source, revision=recipe.model.backbone_revision)
     except (OSError, ValueError, KeyError) as error:
         raise BackboneError(f"cannot load backbone {recipe.model.backbone!r}: {error}") from error
     check_architecture(config)

@@ -51,8 +51,8 @@ def finetune(
     trainer = Trainer(
         model=model,
         args=training_arguments(recipe, checkpoints, evaluate=bool(holdout), progress=progress, examples=len(train)),
-        train_dataset=train,  # type: ignore[arg-type]  # any sized sequence serves as a map-style data set
-        eval_dataset=holdout or None,  # type: ignore[arg-type]
+        train_dataset=train,
+        eval_dataset=holdout or None,
         data_collator=padding_collator(tokenizer, settings.pad_multiple),
         processing_class=tokenizer,
         compute_metrics=selection_metric(recipe.model.problem_type),

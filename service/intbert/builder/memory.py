@@ -21,7 +21,8 @@ def training_bytes(model: PreTrainedModel, batch_tokens: int, sequence_tokens: i
     linear = ACTIVATIONS_PER_CHANNEL * config.hidden_size
     scores = 3 * config.num_attention_heads * sequence_tokens
     activations = batch_tokens * config.num_hidden_layers * (linear + scores) * value_bytes
-    return int(model.num_parameters()) * BYTES_PER_TRAINED_PARAMETER + activations
+    parameters: int = model.num_parameters()
+    return parameters * BYTES_PER_TRAINED_PARAMETER + int(activations)
 
 
 def check_memory(model: PreTrainedModel, batch_examples: int, sequence_tokens: int, *, bf16: bool) -> None:

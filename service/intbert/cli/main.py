@@ -17,8 +17,17 @@ INTERRUPTED_EXIT = 130
 
 # What the person at the keyboard can set right by typing something else.
 _USAGE_ERRORS = (InputError, NotFoundError, ConfigError, KernelError)
-# The build stage's errors of the same kind, known by code: its classes are not imported without need.
-_USAGE_CODES = frozenset({"data_invalid", "backbone_unsupported"})
+# The same by code: of the build stage, whose classes are not imported without need, and of a service's status.
+_USAGE_CODES = frozenset(
+    {
+        "data_invalid",
+        "backbone_unsupported",
+        "store_not_found",
+        "config_invalid",
+        "kernel_unknown",
+        "kernel_unsupported",
+    }
+)
 
 
 def make_app() -> typer.Typer:

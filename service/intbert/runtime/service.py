@@ -145,6 +145,11 @@ class InferenceService:
         clock.computed()
         return job.finish(target, prepared, outputs, clock)
 
+    def find_variant(self, job: Job[Prepared, Result_co]) -> VariantKey:
+        """Which variant a job is for. NotFoundError, InputError, UnavailableError."""
+        asked = job.selection
+        return self._require_running().catalog.resolve(job.task, asked.model, asked.version, asked.variant).key
+
     def models(self) -> list[dict[str, Any]]:
         """JSON for GET /models: one entry a model and version.
 

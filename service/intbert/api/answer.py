@@ -1,0 +1,118 @@
+"""What every inference route does once it knows its job: ask the service, count, write the answer."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from intbert.api.exchange import Exchange
+from intbert.errors import CancelledError, IntbertError
+from intbert.runtime.answers import ModelRef, Timings, Usage
+from intbert.runtime.jobs import Job
+from intbert.runtime.service import InferenceService
+from intbert.telemetry.metrics import Durations, Metrics, Target
+
+
+class Result(Protocol):
+    """What the results of all tasks have in common."""
+
+    @property
+    def model(self) -> ModelRef: ...
+    @property
+    def results(self) -> Sequence[Any]: ...
+    @property
+    def usage(self) -> Sequence[Usage]: ...
+    @property
+    def digests(self) -> Sequence[str] | None: ...
+    @property
+    def timings(self) -> Timings: ...
+
+
+Prepared = TypeVar("Prepared")
+Answer = TypeVar("Answer")
+AnyResult = TypeVar("AnyResult", bound=Result)
+
+
+async def respond(
+    request: Request, service: InferenceService, metrics: Metrics, job: Job[Prepared, AnyResult]
+) -> Response:
+    """The answer to `job`. Errors are raised: the application's handlers know the table."""
+    exchange: Exchange = request.state.exchange
+    try:
+        result = await unless_disconnected(request, service.answer(job))
+    except Exception:
+        exchange.target = _target_of(service, job)
+        raise
+    _record(exchange, metrics, result)
+    headers = {"server-timing": server_timing(result.timings)}
+    return Response(to_json(document(result)), media_type="application/json", headers=headers)
+
+
+async def unless_disconnected(request: Request, answer: Awaitable[Answer]) -> Answer:
+    """Await `answer`; cancel it and raise CancelledError as soon as the client is gone.
+
+    The body must have been read: the next message of the connection is then its end.
+    """
+    work = asyncio.ensure_future(answer)
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise CancelledError("the client closed the connection before the answer")
+        return work.result()
+    finally:
+        work.cancel()
+        gone.cancel()
+
+
+def document(result: Result) -> dict[str, Any]:
+    """The answer's JSON; plain values, since the runtime's types hold what `wire` promises."""
+    body: dict[str, Any] = {"results": result.results, "usage": result.usage, "model": result.model}
+    if result.digests is not None:
+        body["digests"] = result.digests
+    return body
+
+
+def limit_timeout_s(timeout_ms: int | None, limit_s: float) -> float:
+    """A client may be less patient than the server, not more."""
+    return limit_s if timeout_ms is None else min(limit_s, timeout_ms / 1000)
+
+
+def server_timing(timings: Timings) -> str:
+    """The header's value, in fractional milliseconds."""
+    stages = {
+        "tokenize": timings.tokenize_s,
+        "queue": timings.queue_s,
+        "compute": timings.compute_s,
+        "post": timings.postprocess_s,
+    }
+    return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in stages.items())
+
+
+def _target_of(service: InferenceService, job: Job[Prepared, AnyResult]) -> Target:
+    """What a failed request was for, so that errors and their durations show at their variant; empty if unknown."""
+    try:
+        key = service.find_variant(job)
+    except IntbertError:
+        return Target()
+    return Target(model=key.model, version=key.version, variant=key.variant)
+
+
+def _record(exchange: Exchange, metrics: Metrics, result: Result) -> None:
+    model, timings = result.model, result.timings
+    exchange.target = Target(model=model.name, version=model.version, variant=model.variant)
+    exchange.tokens = sum(usage.tokens for usage in result.usage)
+    metrics.request_answered(
+        target=exchange.target,
+        durations=Durations(
+            tokenize_s=timings.tokenize_s,
+            queue_s=timings.queue_s,
+            compute_s=timings.compute_s,
+            postprocess_s=timings.postprocess_s,
+        ),
+        tokens=exchange.tokens,
+        truncated=sum(usage.truncated for usage in result.usage),
+    )

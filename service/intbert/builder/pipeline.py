@@ -121,7 +121,8 @@ class _Build:
             else AutoModelForSequenceClassification
         )
         model: PreTrainedModel = kind.from_pretrained(self.stages.folder / "finetune" / "teacher")
-        return model.eval()
+        model.eval()
+        return model
 
     def draft(self) -> Package:
         """What `export` left."""
@@ -169,7 +170,7 @@ class _Build:
             exported=exported,
             tokenizer_json=tokenizer_json,
         )
-        files = {
+        files: dict[str, bytes | Path] = {
             "int8.safetensors": save(exported.program.tensors()),
             "fp32.onnx": fp32,
             TOKENIZER_FILE: tokenizer_json,
@@ -208,4 +209,5 @@ def exported_of(package: Package) -> Exported:
     scale = package.manifest.variants[INT8].logit_scale
     if scale is None or not isinstance(package.manifest.scales, dict):
         raise BuildError(f"{package.directory} keeps no real scales; build it again")
-    return Exported(program=package.program(INT8), scales=Scales.from_json(package.manifest.scales), logit_scale=scale)
+    program = package.program(INT8)
+    return Exported(program=program, scales=Scales.from_json(package.manifest.scales, program), logit_scale=scale)

@@ -16,13 +16,13 @@ from intbert.arithmetic.gelu import UNITS_PER_ONE
 from intbert.builder.quantise.export import embedding_sum_scale, realise, sum_scale
 from intbert.builder.quantise.modules import QuantisedModel
 from intbert.builder.quantise.real import RealModel, Vector, real_model, state_dict
-from intbert.builder.quantise.scales import LayerScales, NormScales, Scales
+from intbert.builder.quantise.scales import LayerScales, NormScales, Scales, gelu_input_scale
 
 Batch = Mapping[str, Tensor]
 
 RESIDUAL_MARGIN = 1.4
 GELU_INPUT_MARGIN = 1.2
-BATCHES_SAMPLED = 8  # rows kept for the search come from at least so many batches, evenly spaced
+BUFFER = 16  # rows kept before thinning, in multiples of the rows searched with
 ALPHAS = (0.4, 0.55, 0.7, 0.85, 1.0)
 CLIPS = (1.0, 0.85, 0.7, 0.55, 0.4)
 HEAD_CLIPS = tuple(1 - 0.04 * step for step in range(16))
@@ -41,13 +41,14 @@ class Site:
         """values: (tokens, channels), unpadded."""
         largest = values.abs().amax(dim=0)
         self.absmax = torch.maximum(self.absmax, largest)
-        room = min(self.rows_max - sum(len(rows) for rows in self.rows), max(1, self.rows_max // BATCHES_SAMPLED))
-        if room > 0:
-            self.rows.append(values[:: -(-len(values) // room)].clone())
+        self.rows.append(values[:: -(-len(values) // self.rows_max)].clone())
+        if sum(len(rows) for rows in self.rows) > BUFFER * self.rows_max:
+            self.rows = [self.sample()]
 
     def sample(self) -> Tensor:
-        """(rows, channels)."""
-        return torch.cat(self.rows)
+        """(rows, channels), at most rows_max, evenly spaced over what was kept."""
+        rows = torch.cat(self.rows)
+        return rows[:: -(-len(rows) // self.rows_max)]
 
     def largest(self) -> float:
         """Over all channels."""
@@ -157,7 +158,7 @@ def _layer_scales(real: RealModel, seen: Observer, index: int, before: NormScale
     ffn_norm = _norm_scales(seen.outputs[f"{prefix}.output.LayerNorm"], following)
     gelu_site = seen.inputs[f"{prefix}.output.dense"]
     range_shift = gelu_range_shift(seen.outputs[f"{prefix}.intermediate.dense"].largest())
-    gelu_output, zero_point = search_gelu(gelu_site, _tensor(layer.ffn_output.weight), 2.0**range_shift / UNITS_PER_ONE)
+    gelu_output, zero_point = search_gelu(gelu_site, _tensor(layer.ffn_output.weight), gelu_input_scale(range_shift))
     unset = query[:0]
     return LayerScales(
         qkv_weight=unset,

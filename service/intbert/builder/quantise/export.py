@@ -12,19 +12,22 @@ from numpy.typing import NDArray
 
 from intbert.arithmetic.bounds import CONTEXT_MULTIPLIER_MAX, check_bounds
 from intbert.arithmetic.fixed import SUM22_MAX
-from intbert.arithmetic.gelu import UNITS_PER_ONE
 from intbert.arithmetic.program import Attention, Embedding, Gelu, Head, Layer, Linear, NarrowLinear, Program
-from intbert.arithmetic.tanh import INPUT_FRACTION_BITS
 from intbert.builder.quantise import fixed_point as fp
 from intbert.builder.quantise.fixed_point import Input
 from intbert.builder.quantise.real import Matrix, RealLayer, RealModel, Vector
-from intbert.builder.quantise.scales import SIGNIFICANT_DIGITS, LayerScales, NormScales, Scales
+from intbert.builder.quantise.scales import (
+    CONTEXT_BITS,
+    POOLER_SCALE,
+    TANH_SCALE,
+    LayerScales,
+    NormScales,
+    Scales,
+    gelu_input_scale,
+)
 
 GUARD_BITS_MAX = 7
 FRACTION_BITS = (10, 9, 8)
-POOLER_SCALE = 2.0**-INPUT_FRACTION_BITS
-TANH_SCALE = 2.0**-7
-CONTEXT_BITS = 20
 CONTEXT_RATIO_MAX = CONTEXT_MULTIPLIER_MAX / 2**20
 RESIDUAL_SHIFT_MAX = 6
 LOG2_E = float(np.log2(np.e))
@@ -51,11 +54,6 @@ def sum_scale(residual_scale: float, largest_sum: float) -> float:
     return residual_scale / 2.0 ** min(max(shift, 0), RESIDUAL_SHIFT_MAX)
 
 
-def gelu_input_scale(layer: LayerScales) -> float:
-    """Real value of one unit of the 16-bit GELU input."""
-    return float(2.0**layer.gelu_range_shift / UNITS_PER_ONE)
-
-
 def realise(model: RealModel, wished: Scales) -> Scales:
     """Scales of `wished` moved to what integers express; weight scales anew from the folded weights' maxima."""
     embedding_norm = _realise_norm(wished.embedding_norm)
@@ -68,7 +66,7 @@ def realise(model: RealModel, wished: Scales) -> Scales:
         None if model.pooler is None else fp.weight_scale(model.pooler, Input(scale=before.view), _floor(POOLER_SCALE))
     )
     source = Input(scale=before.view if model.pooler is None else np.full(model.channels, TANH_SCALE))
-    logit = float(f"{fp.weight_scale(model.output, source, 2.0**-60).max():.{SIGNIFICANT_DIGITS}g}")
+    logit = float(fp.weight_scale(model.output, source, 2.0**-60).max())
     return replace(wished, embedding_norm=embedding_norm, layers=tuple(layers), pooler_weight=pooler, logit=logit)
 
 
@@ -119,7 +117,7 @@ def _realise_layer(layer: RealLayer, wished: LayerScales, before: NormScales) ->
     attention_norm, ffn_norm = _realise_norm(wished.attention_norm), _realise_norm(wished.ffn_norm)
     attention_sum = _power_of_two_below(before.residual, wished.attention_sum)
     ffn_sum = _power_of_two_below(attention_norm.residual, wished.ffn_sum)
-    gelu_output = fp.realised_view(gelu_input_scale(wished), wished.gelu_output)
+    gelu_output = fp.realised_view(gelu_input_scale(wished.gelu_range_shift), wished.gelu_output)
     channels = len(layer.attention_norm.gamma)
     qkv_floor = _floor(float(min(wished.query.min(), wished.key.min(), wished.value.min())))
     return replace(
@@ -135,7 +133,7 @@ def _realise_layer(layer: RealLayer, wished: LayerScales, before: NormScales) ->
             layer.attention_output, Input(scale=np.repeat(context, channels // heads)), attention_sum * 2.0**-4
         ),
         ffn_input_weight=fp.weight_scale(
-            layer.ffn_input, Input(scale=attention_norm.view), _floor(gelu_input_scale(wished))
+            layer.ffn_input, Input(scale=attention_norm.view), _floor(gelu_input_scale(wished.gelu_range_shift))
         ),
         ffn_output_weight=fp.weight_scale(
             layer.ffn_output, Input(scale=gelu_output, offset=wished.gelu_zero_point), ffn_sum * 2.0**-4
@@ -164,7 +162,10 @@ def _layer(layer: RealLayer, scales: LayerScales, before: NormScales, heads: int
         _shift_between(before.residual, scales.attention_sum),
     )
     ffn_input, ffn_input_weight = fp.narrow_linear(
-        layer.ffn_input, Input(scale=scales.attention_norm.view), scales.ffn_input_weight, gelu_input_scale(scales)
+        layer.ffn_input,
+        Input(scale=scales.attention_norm.view),
+        scales.ffn_input_weight,
+        gelu_input_scale(scales.gelu_range_shift),
     )
     ffn_output, ffn_output_weight = fp.residual_linear(
         layer.ffn_output,
@@ -181,7 +182,7 @@ def _layer(layer: RealLayer, scales: LayerScales, before: NormScales, heads: int
         ffn_input=ffn_input,
         gelu=Gelu(
             range_shift=scales.gelu_range_shift,
-            multiplier=fp.view_multiplier(gelu_input_scale(scales), scales.gelu_output),
+            multiplier=fp.view_multiplier(gelu_input_scale(scales.gelu_range_shift), scales.gelu_output),
             zero_point=scales.gelu_zero_point,
         ),
         ffn_output=ffn_output,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_outputs import QuestionAnsweringModelOutput, SequenceClassifierOutput
 
-from intbert.builder.quantise.export import LOG2_E, TANH_SCALE, embedding_sum_scale, realise
+from intbert.builder.quantise.export import LOG2_E, embedding_sum_scale, realise
 from intbert.builder.quantise.fake_quantise import (
     IntegerAttention,
     QuantiseGelu,
@@ -23,7 +23,7 @@ from intbert.builder.quantise.fake_quantise import (
     quantise_weight,
 )
 from intbert.builder.quantise.real import RealLayer, RealLinear, RealModel, RealNorm, Vector, real_model
-from intbert.builder.quantise.scales import LayerScales, NormScales, Scales
+from intbert.builder.quantise.scales import TANH_SCALE, LayerScales, NormScales, Scales
 
 
 @dataclass(frozen=True, kw_only=True)

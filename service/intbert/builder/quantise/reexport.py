@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 
 from intbert.arithmetic.program import Layer, LayerNorm, Linear, NarrowLinear, Program, Tensors
-from intbert.builder.quantise.export import TANH_SCALE, Exported, export
+from intbert.builder.quantise.export import Exported, export
 from intbert.builder.quantise.fixed_point import Input
 from intbert.builder.quantise.real import RealLayer, RealLinear, RealModel, RealNorm, Vector
-from intbert.builder.quantise.scales import LayerScales, NormScales, Scales
+from intbert.builder.quantise.scales import TANH_SCALE, LayerScales, NormScales, Scales
 
 
 def reexport(tensors: Tensors, scales: Mapping[str, Any]) -> Exported:
     """Export a package's tensors again. scales: what `Scales.to_json` wrote into the manifest."""
-    program, kept = Program.from_tensors(tensors), Scales.from_json(scales)
+    program = Program.from_tensors(tensors)
+    kept = Scales.from_json(scales, program)
     return export(dequantise(program, kept), kept, program.embedding.word_multiplier)
 
 

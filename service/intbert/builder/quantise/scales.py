@@ -1,37 +1,30 @@
-"""Real scales of an integer program. Only the exporter knows them; the manifest keeps them, so that a package can be
-exported again without training. One unit of the integer is `scale` of the real quantity.
+"""Real scales of an integer program: one unit of the integer is `scale` of the real quantity.
+
+Most follow from the program's multipliers and shifts. The few that don't are the kept scales: `Scales.to_json` writes
+them into the manifest, so that a package can be exported again without training.
 
 Shapes: n channels, i intermediate channels, a heads.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Self, get_type_hints
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from intbert.arithmetic.gelu import UNITS_PER_ONE
+from intbert.arithmetic.program import Layer, LayerNorm, NarrowLinear, Program, ResidualLinear
+from intbert.arithmetic.tanh import INPUT_FRACTION_BITS
 from intbert.builder.quantise.real import Vector
 
-SIGNIFICANT_DIGITS = 12
+CONTEXT_BITS = 20
+POOLER_SCALE = 2.0**-INPUT_FRACTION_BITS
+TANH_SCALE = 2.0**-7
 JsonObject = dict[str, Any]
 
 
-class _Json:
-    """JSON of a dataclass of floats, integers, vectors and nested ones of the same kind."""
-
-    def to_json(self) -> JsonObject:
-        """Plain dictionaries, lists and numbers, rounded to twelve digits: enough to give the same integers again."""
-        return {field.name: _encode(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`. KeyError names a missing field."""
-        hints = get_type_hints(cls)
-        return cls(**{name: _decode(hint, document[name]) for name, hint in hints.items()})
-
-
 @dataclass(frozen=True, kw_only=True)
-class NormScales(_Json):
+class NormScales:
     """A LayerNorm's output."""
 
     residual: float  # 16-bit residual
@@ -39,7 +32,7 @@ class NormScales(_Json):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerScales(_Json):
+class LayerScales:
     """One encoder layer. Weight scales are per output channel, after the input's scales were folded in."""
 
     qkv_weight: Vector  # (3n,)
@@ -60,7 +53,7 @@ class LayerScales(_Json):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scales(_Json):
+class Scales:
     """The whole model."""
 
     embedding_sum: float
@@ -69,22 +62,89 @@ class Scales(_Json):
     pooler_weight: Vector | None  # (n,)
     logit: float  # one int32 unit; also the output weight's scale after folding
 
+    def to_json(self) -> JsonObject:
+        """The kept scales: those that a program's integers don't tell."""
+        return {
+            "embedding_sum": self.embedding_sum,
+            "embedding_residual": self.embedding_norm.residual,
+            "layers": [_kept(layer) for layer in self.layers],
+            "logit": self.logit,
+        }
 
-def _encode(value: Any) -> Any:
-    if isinstance(value, _Json):
-        return value.to_json()
-    if isinstance(value, tuple):
-        return [_encode(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return [_encode(float(item)) for item in value]
-    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any], program: Program) -> "Scales":
+        """All scales of `program` from the kept ones. KeyError names a missing field."""
+        before = embedding_norm = _norm(program.embedding_norm, kept["embedding_residual"])
+        layers: list[LayerScales] = []
+        for layer, kept_layer in zip(program.layers, kept["layers"], strict=True):
+            layers.append(_layer(layer, kept_layer, before))
+            before = layers[-1].ffn_norm
+        pooler = program.head.pooler
+        return cls(
+            embedding_sum=kept["embedding_sum"],
+            embedding_norm=embedding_norm,
+            layers=tuple(layers),
+            pooler_weight=None if pooler is None else _narrow_weight(pooler, POOLER_SCALE),
+            logit=kept["logit"],
+        )
 
 
-def _decode(hint: Any, value: Any) -> Any:
-    if value is None or hint in (int, float):
-        return value
-    if isinstance(hint, type) and issubclass(hint, _Json):
-        return hint.from_json(value)
-    if hint == tuple[LayerScales, ...]:
-        return tuple(LayerScales.from_json(item) for item in value)
-    return np.asarray(value, dtype=np.float64)
+def _norm(norm: LayerNorm, residual: float) -> NormScales:
+    return NormScales(residual=residual, view=_coarser(residual, norm.view))
+
+
+def _coarser(finer: float, multiplier: Any) -> Vector:
+    scale: Vector = finer * 2**15 / np.asarray(multiplier, dtype=np.float64)
+    return scale
+
+
+def _narrow_weight(linear: NarrowLinear, output_scale: Vector | float) -> Vector:
+    scale: Vector = output_scale * np.ldexp(linear.multiplier.astype(np.float64), -(15 + linear.shift))
+    return scale
+
+
+def _residual_weight(linear: ResidualLinear, sum_scale: float) -> Vector:
+    scale: Vector = sum_scale * np.ldexp(linear.multiplier.astype(np.float64), linear.accumulator_shift - 32)
+    return scale
+
+
+def _layer(layer: Layer, kept: Mapping[str, Any], before: NormScales) -> LayerScales:
+    query, key, value = (np.asarray(kept[name], dtype=np.float64) for name in ("query", "key", "value"))
+    head_dim = len(layer.attention_norm.gain) // len(query)
+    qkv = np.repeat(np.concatenate([query, key, value]), head_dim) / 2**layer.attention.qkv_guard_bits
+    attention_norm = _norm(layer.attention_norm, kept["attention_residual"])
+    attention_sum = before.residual / 2**layer.attention_output.residual_shift
+    ffn_sum = attention_norm.residual / 2**layer.ffn_output.residual_shift
+    gelu_input = gelu_input_scale(layer.gelu.range_shift)
+    return LayerScales(
+        qkv_weight=_narrow_weight(layer.qkv, qkv),
+        query=query,
+        key=key,
+        value=value,
+        context=value * 2**CONTEXT_BITS / layer.attention.context_multiplier,
+        attention_output_weight=_residual_weight(layer.attention_output, attention_sum),
+        attention_sum=attention_sum,
+        attention_norm=attention_norm,
+        ffn_input_weight=_narrow_weight(layer.ffn_input, gelu_input),
+        gelu_range_shift=layer.gelu.range_shift,
+        gelu_output=_coarser(gelu_input, layer.gelu.multiplier),
+        gelu_zero_point=layer.gelu.zero_point,
+        ffn_output_weight=_residual_weight(layer.ffn_output, ffn_sum),
+        ffn_sum=ffn_sum,
+        ffn_norm=_norm(layer.ffn_norm, kept["ffn_residual"]),
+    )
+
+
+def _kept(layer: LayerScales) -> JsonObject:
+    return {
+        "query": layer.query.tolist(),
+        "key": layer.key.tolist(),
+        "value": layer.value.tolist(),
+        "attention_residual": layer.attention_norm.residual,
+        "ffn_residual": layer.ffn_norm.residual,
+    }
+
+
+def gelu_input_scale(range_shift: int) -> float:
+    """Real value of one unit of the 16-bit GELU input."""
+    return float(2.0**range_shift / UNITS_PER_ONE)

@@ -63,7 +63,7 @@ def float_graph(size: Dimensions, *, seed: int = 7, external: bool = False) -> b
         table.external_data.add(key="location", value="weights.bin")
     names = ("input_ids", "attention_mask", "token_type_ids")
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in names]
-    graph = helper.make_graph(*_nodes(size), "tiny", inputs, _outputs(size), [table, head])
+    graph = helper.make_graph(_nodes(size), "tiny", inputs, _outputs(size), [table, head])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     content: bytes = model.SerializeToString()
     return content
@@ -152,7 +152,7 @@ def edit_manifest(directory: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def _nodes(size: Dimensions) -> list[list[onnx.NodeProto]]:
+def _nodes(size: Dimensions) -> list[onnx.NodeProto]:
     embed = [
         helper.make_node("Gather", ["table", "input_ids"], ["embedded"]),
         helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
@@ -170,12 +170,12 @@ def _nodes(size: Dimensions) -> list[list[onnx.NodeProto]]:
             helper.make_node("Squeeze", ["start", "last"], ["start_logits"]),
             helper.make_node("Squeeze", ["end", "last"], ["end_logits"]),
         ]
-        return [[*embed, *split]]
+        return [*embed, *split]
     total = [
         helper.make_node("ReduceSum", ["weighted", "first"], ["pooled"], keepdims=0),
         helper.make_node("MatMul", ["pooled", "head"], ["logits"]),
     ]
-    return [[*embed, *total]]
+    return [*embed, *total]
 
 
 def _outputs(size: Dimensions) -> list[onnx.ValueInfoProto]:

@@ -82,7 +82,7 @@ def test_default_model_of_a_task_must_be_unique(tmp_path: Path) -> None:
     """With two models a request has to say which."""
     store = ModelStore(tmp_path)
     make_package(tmp_path)
-    make_package(tmp_path, name="spans", task="question-answering", problem_type=None, labels=())
+    make_package(tmp_path, name="spans", task="question-answering")
     assert store.default_model("text-classification") == "tiny"
     assert store.default_model("question-answering") == "spans"
     make_package(tmp_path, name="tiny2")

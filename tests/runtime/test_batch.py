@@ -51,7 +51,7 @@ def test_wrong_lengths_are_refused(ends: np.ndarray) -> None:
 def test_wrong_ids_are_refused() -> None:
     """Type, shape and number."""
     with pytest.raises(ValueError, match="must be int32"):
-        TokenSequence(token_ids=np.array([1.5]), type_ids=ids(0))  # type: ignore[arg-type]
+        TokenSequence(token_ids=np.array([1.5]), type_ids=ids(0))
     with pytest.raises(ValueError, match="2 token ids but 1 type ids"):
         TokenSequence(token_ids=ids(1, 2), type_ids=ids(0))
     with pytest.raises(ValueError, match="type ids"):

@@ -1,6 +1,7 @@
 """Evaluation, benchmark and verification, each through the engines that serve."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,10 @@ def test_texts_are_verified_too(package: Package) -> None:
         verify(package, pairs, variant="fp32")
 
 
+def _same(engine: Engine) -> Engine:
+    return engine
+
+
 class _OffByOne:
     """The native engine with one wrong bit in one logit of long batches."""
 
@@ -203,7 +208,7 @@ def test_one_wrong_bit_is_found(package: Package) -> None:
     for wrong in (False, True):
         engine: Engine = NativeEngine(package.program(), logit_scale=1.0, kernels=None)
         chosen = _OffByOne(engine) if wrong else engine
-        item = Implementation(name="x", make=lambda chosen=chosen: chosen, threads=1)
+        item = Implementation(name="x", make=partial(_same, chosen), threads=1)
         digests.add(digest_all(item, sequences, per_token=False, random=np.random.default_rng(0)))
     assert len(digests) == 2
 

@@ -106,7 +106,8 @@ def make_pool(engine: Any, plan: ThreadPlan = TWO, observer: Any = None, **setti
 
 
 def expected(item: Work) -> NDArray[Any]:
-    return ReferenceEngine(PROGRAM, logit_scale=1.0).session(1).run(RaggedBatch.of([item.sequence]))[0]
+    logits: NDArray[Any] = ReferenceEngine(PROGRAM, logit_scale=1.0).session(1).run(RaggedBatch.of([item.sequence]))
+    return np.asarray(logits[0])
 
 
 def test_every_request_gets_its_own_answer_under_concurrency() -> None:

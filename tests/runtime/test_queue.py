@@ -75,7 +75,5 @@ class Line(RuleBasedStateMachine):
         assert self.line.oldest is (self.model[0] if self.model else None)
 
 
-class TestLine(Line.TestCase):  # type: ignore[name-defined,misc]
-    """The line and a plain list agree after every operation."""
-
-    settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestLine = Line.TestCase
+TestLine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -19,6 +19,7 @@ from intbert.errors import (
     UnavailableError,
 )
 from intbert.model.manifest import KnownAnswer
+from intbert.model.store import ModelStore
 from intbert.runtime.answers import digest_of
 from intbert.runtime.batch import RaggedBatch
 from intbert.runtime.classify import ClassifyParameters, TextInput
@@ -61,9 +62,7 @@ def test_answer_is_the_references(service: InferenceService, store: Path) -> Non
     texts = [("a good film", None), ("who made it ?", "bad plot , dull"), ("it was not bad .", None)]
     inputs = [TextInput(text=text, text_pair=pair) for text, pair in texts]
     result = service.classify_now(inputs, ClassifyParameters(return_digest=True))
-    package = next(
-        model.package for model in service._running.catalog.models() if model.package.manifest.version == "2"
-    )  # type: ignore[union-attr]
+    package = ModelStore(store).open("tiny")
     sequences = encode_all(package.tokenizer(), package.manifest, texts)
     session = ReferenceEngine(package.program(), logit_scale=LOGIT_SCALE).session(1)
     assert result.digests is not None

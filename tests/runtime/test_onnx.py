@@ -89,6 +89,15 @@ def test_float_sessions_share_weights_by_thread_count(package: Package) -> None:
     assert engine.arena_bytes() > small > 0
 
 
+def test_pooled_sessions_hold_the_weights_once(package: Package) -> None:
+    """As the service runs them: whatever thread count a worker asks for."""
+    engine = load_engine(package, "fp32", pool_threads=2)
+    batch = RaggedBatch.of(sequences([5, 9]))
+    one, two = engine.session(1).run(batch), engine.session(2).run(batch)
+    assert engine.weights_bytes == 4 * 30000
+    np.testing.assert_allclose(one, two, rtol=1e-5)
+
+
 def test_padding_is_reported(package: Package) -> None:
     """10 and 9 tokens share a rectangle of 20, of which one is padding."""
     session = load_engine(package, "fp32").session(1)

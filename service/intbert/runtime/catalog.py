@@ -61,11 +61,18 @@ class Catalog:
     """Thread-safe. Integer variants of the newest versions are loaded by `load_all`; everything else on first use."""
 
     def __init__(
-        self, store: ModelStore, *, kernels: str | None, default_models: Mapping[str, str], on_load: OnLoad
+        self,
+        store: ModelStore,
+        *,
+        kernels: str | None,
+        pool_threads: int,
+        default_models: Mapping[str, str],
+        on_load: OnLoad,
     ) -> None:
         """`on_load` is told of every variant that passed its self-test, before it is used."""
         self._store = store
         self._kernels = kernels
+        self._pool_threads = pool_threads
         self._default_models = default_models
         self._on_load = on_load
         self._newest: dict[str, str] = {}
@@ -122,7 +129,9 @@ class Catalog:
             with self._load_lock:
                 if target.variant not in engines:
                     package = target.model.package
-                    engine = load_engine(package, target.variant, kernels=self._kernels)
+                    engine = load_engine(
+                        package, target.variant, kernels=self._kernels, pool_threads=self._pool_threads
+                    )
                     self_test(package, target.variant, engine, target.model.tokenizer)
                     self._on_load(target.model, target.key, engine)
                     engines[target.variant] = engine

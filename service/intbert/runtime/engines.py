@@ -17,10 +17,17 @@ from intbert.runtime.onnx import ActivationSize, OnnxFloatEngine
 EngineFactory = Callable[[Package, str], Engine]
 
 
-def load_engine(package: Package, variant: str, *, kernels: str | None = None, spin: bool = False) -> Engine:
+def load_engine(
+    package: Package,
+    variant: str,
+    *,
+    kernels: str | None = None,
+    pool_threads: int | None = None,
+    spin: bool = False,
+) -> Engine:
     """The engine of a variant: our kernels for integer programs, ONNX Runtime for the rest.
 
-    `kernels` forces a kernel set (KernelError if it can't be had); `spin`: ONNX Runtime's idle threads busy-wait.
+    `kernels` forces a kernel set (KernelError if it can't be had); for `pool_threads` and `spin` see OnnxFloatEngine.
     """
     entry = package.manifest.variants[variant]
     if entry.logit_scale is not None:
@@ -31,7 +38,13 @@ def load_engine(package: Package, variant: str, *, kernels: str | None = None, s
     activation = ActivationSize(
         channels=architecture.channels, intermediate=architecture.intermediate, heads=architecture.heads
     )
-    return OnnxFloatEngine(package.onnx(variant), parameters=entry.parameters, activation=activation, spin=spin)
+    return OnnxFloatEngine(
+        package.onnx(variant),
+        parameters=entry.parameters,
+        activation=activation,
+        pool_threads=pool_threads,
+        spin=spin,
+    )
 
 
 def per_token(package: Package) -> bool:

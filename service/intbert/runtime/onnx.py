@@ -40,18 +40,28 @@ class ActivationSize:
 class OnnxFloatEngine:
     """`fp32.onnx` in ONNX Runtime. Sequences share a padded batch only where little is padded (`padding.py`).
 
-    One InferenceSession for each thread count in use, shared by the workers (its `run` is thread-safe).
+    An InferenceSession is shared by all workers (its `run` is thread-safe). With `pool_threads` there is one, whose
+    pool of so many threads serves whoever computes, so the weights are held once; otherwise one for each thread count.
     """
 
     name = "onnxruntime"
     integer_only = False
     logit_scale = 1.0
 
-    def __init__(self, model: Path | bytes, *, parameters: int, activation: ActivationSize, spin: bool = False) -> None:
+    def __init__(
+        self,
+        model: Path | bytes,
+        *,
+        parameters: int,
+        activation: ActivationSize,
+        pool_threads: int | None = None,
+        spin: bool = False,
+    ) -> None:
         """`spin`: let idle threads of one run busy-wait, faster alone and bad company for others."""
         self._model = model
         self._parameters = parameters
         self._activation = activation
+        self._pool_threads = pool_threads
         self._spin = spin
         self._by_threads: dict[int, Any] = {}
         self._lock = Lock()
@@ -63,11 +73,14 @@ class OnnxFloatEngine:
         return 4 * self._parameters * max(1, len(self._by_threads))
 
     def session(self, threads: int) -> EngineSession:
-        """Sessions with the same thread count share the weights. ValueError for threads < 1."""
+        """Computes with `threads` threads, or with what the pool has free. ValueError for threads < 1."""
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        held = self._pool_threads or threads
         with self._lock:
-            if threads not in self._by_threads:
-                self._by_threads[threads] = open_session(self._model, threads, spin=self._spin)
-            session = OnnxFloatSession(self._by_threads[threads], self._activation)
+            if held not in self._by_threads:
+                self._by_threads[held] = open_session(self._model, held, spin=self._spin)
+            session = OnnxFloatSession(self._by_threads[held], self._activation)
             self._sessions.append(session)
             return session
 

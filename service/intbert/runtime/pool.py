@@ -31,7 +31,7 @@ class PoolSettings:
 
     queue_tokens_max: int = 65536
     batch_tokens_max: int = 2048
-    wide_tokens_min: int = 32
+    wide_tokens_min: int = 64  # below, waking the other cores costs more than they save
 
 
 @dataclass(frozen=True, kw_only=True)

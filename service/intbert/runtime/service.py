@@ -222,6 +222,7 @@ class InferenceService:
         catalog = Catalog(
             ModelStore(settings.store),
             kernels=settings.kernels,
+            pool_threads=plan.threads_alone,
             default_models=settings.default_models,
             on_load=lambda model, key, engine: self._on_load(pool, model, key, engine),
         )

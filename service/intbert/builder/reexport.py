@@ -1,7 +1,7 @@
 """`intbert re-export`: a package's integer program again from its kept real scales, without data and without training.
 
-Needed after a change of the arithmetic: the old integers and the real scales give the real parameters back, and those are
-exported by the rules of today.
+Needed after a change of the arithmetic: the old integers and the real scales give the real parameters back, and those
+are exported by the rules of today.
 """
 
 import json

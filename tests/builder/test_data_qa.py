@@ -1,0 +1,100 @@
+"""Reading questions and cutting windows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from intbert.builder.data_qa import Answer, Question, cut_question, load_questions, window_features
+from intbert.builder.failure import DataError
+from intbert.builder.recipe import Recipe, SpanSection, parse_recipe
+
+CONTEXT = "the film was great . the cat is fine ."
+
+
+def recipe() -> Recipe:
+    """A span QA recipe for t.json and d.json."""
+    data = {"format": "squad", "train": ["t.json"], "dev": ["d.json"], "holdout_fraction": 0.5}
+    return parse_recipe({"model": {"name": "m", "backbone": "b", "problem_type": "span_qa"}, "data": data}, "test")
+
+
+def paragraph(identity: str, answers: list[tuple[str, int]], context: str = CONTEXT) -> dict[str, Any]:
+    """One paragraph with one question."""
+    listed = [{"text": text, "answer_start": start} for text, start in answers]
+    return {"context": context, "qas": [{"id": identity, "question": "where is the cat ?", "answers": listed}]}
+
+
+def write(folder: Path, paragraphs: list[dict[str, Any]]) -> None:
+    """The paragraphs as t.json, and one good paragraph as d.json."""
+    for name, content in (("t.json", paragraphs), ("d.json", [paragraph("dev", [("fine", 32)])])):
+        document = {"version": "1.1", "data": [{"title": "x", "paragraphs": content}]}
+        (folder / name).write_text(json.dumps(document), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(checkpoint: Path) -> PreTrainedTokenizerFast:
+    """The tiny tokenizer."""
+    loaded = AutoTokenizer.from_pretrained(checkpoint)
+    assert isinstance(loaded, PreTrainedTokenizerFast)
+    return loaded
+
+
+def test_questions_are_read_and_split_by_paragraph(tmp_path: Path) -> None:
+    """Half of the paragraphs are held out; dev questions stay apart."""
+    write(tmp_path, [paragraph(f"q{index}", [("great", 13)]) for index in range(4)])
+    splits = load_questions(recipe(), tmp_path)
+    assert (len(splits.train), len(splits.holdout), len(splits.dev)) == (2, 2, 1)
+    assert splits.sources["t.json"].rows == 4
+
+
+@pytest.mark.parametrize(
+    ("paragraphs", "expected"),
+    [
+        ([paragraph("q7", [("great", 14)])], "question 'q7': answer 'great' is not at offset 14; there is 'reat '"),
+        ([paragraph("q7", [("great", -1)])], "question 'q7'"),
+        ([paragraph("q7", [])], "question 'q7': no answer"),
+        ([paragraph("q7", [("great", 13)]), paragraph("q7", [("great", 13)])], "'q7' occurs 2 times"),
+        ([{"context": "x"}], "missing or misplaced 'qas'"),
+        ([], "has no questions"),
+    ],
+)
+def test_bad_files_name_the_question(tmp_path: Path, paragraphs: list[dict[str, Any]], expected: str) -> None:
+    """What is wrong is named with the question's id."""
+    write(tmp_path, paragraphs)
+    with pytest.raises(DataError) as caught:
+        load_questions(recipe(), tmp_path)
+    assert expected in str(caught.value)
+
+
+def test_most_common_answer() -> None:
+    """The answer given most often is trained, the first of several."""
+    answers = tuple(Answer(text=text, start=0) for text in ("a", "b", "b", "c"))
+    assert Question(id="x", text="?", context="", answers=answers).most_common_answer().text == "b"
+
+
+def test_windows_hold_the_answer(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Positions decode to the answer in every window that holds it; others point at the first token; none is lost."""
+    context = "the film was a story . " * 12 + "the cat is lovely . " + "the plot was dull . " * 12
+    question = Question(
+        id="x",
+        text="where is the cat ?",
+        context=context,
+        answers=(Answer(text="lovely", start=context.index("lovely")),),
+    )
+    span = SpanSection(window_tokens=32, overlap_tokens=8, question_tokens_max=12)
+    features = window_features([question], tokenizer, span)
+    assert len(features) > 4
+    holding = [feature for feature in features if feature["start_positions"] > 0]
+    assert holding
+    for feature in features:
+        assert len(feature["input_ids"]) <= 32
+        words = tokenizer.decode(feature["input_ids"][feature["start_positions"] : feature["end_positions"] + 1])
+        assert words == ("lovely" if feature in holding else "[CLS]")
+
+
+def test_long_questions_are_cut(tokenizer: PreTrainedTokenizerFast) -> None:
+    """A question keeps its first tokens; a short one stays as it is."""
+    assert cut_question("where is the cat ?", tokenizer, 3) == "where is the"
+    assert cut_question("where is the cat ?", tokenizer, 5) == "where is the cat ?"

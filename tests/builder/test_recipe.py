@@ -1,0 +1,90 @@
+"""The recipe's rules."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from intbert.builder.failure import RecipeError
+from intbert.builder.recipe import load_recipe, parse_recipe, smoke
+
+MINIMAL = """
+[model]
+name = "m"
+backbone = "b"
+[data]
+train = ["t.tsv"]
+dev = ["d.tsv"]
+"""
+
+
+def complaint(text: str) -> str:
+    """The error that a recipe gets."""
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(tomllib.loads(text), "here.toml")
+    return str(caught.value)
+
+
+def test_minimal_recipe_has_defaults() -> None:
+    """Name, backbone and data suffice."""
+    recipe = parse_recipe(tomllib.loads(MINIMAL), "here.toml")
+    assert recipe.model.problem_type == "single_label_classification"
+    assert recipe.data.quoting == "none"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[2].joinpath("recipes").glob("*.toml")), ids=lambda p: p.stem
+)
+def test_bundled_recipes_are_valid(path: Path) -> None:
+    """Every recipe of the repository parses, and names neither absolute paths nor parent folders."""
+    recipe = load_recipe(path)
+    assert not any(name.startswith(("/", "..")) for name in (*recipe.data.train, *recipe.data.dev))
+
+
+def test_unknown_field_is_named() -> None:
+    """A misspelt field is refused by its full name."""
+    assert "finetune.epoch: unknown field" in complaint(MINIMAL + "[finetune]\nepoch = 3\n")
+
+
+def test_wrong_value_is_shown() -> None:
+    """A value out of range is shown with its field."""
+    said = complaint(MINIMAL + "[finetune]\nlearning_rate = -1.0\n")
+    assert "finetune.learning_rate" in said
+    assert "got -1.0" in said
+
+
+def test_missing_field_is_named() -> None:
+    """A recipe without a backbone says so."""
+    assert "model.backbone" in complaint(MINIMAL.replace('backbone = "b"\n', ""))
+
+
+def test_task_and_format_agree() -> None:
+    """Span QA needs data in SQuAD's format."""
+    assert "go together" in complaint(MINIMAL.replace("[data]", 'problem_type = "span_qa"\n[data]'))
+
+
+def test_hub_needs_a_name() -> None:
+    """A hub source without its name is refused."""
+    assert "hub_name" in complaint(MINIMAL + 'source = "hub"\n')
+
+
+def test_window_must_have_room() -> None:
+    """A window that the question could fill is refused."""
+    assert "window_tokens must exceed" in complaint(MINIMAL + "[span]\nwindow_tokens = 100\n")
+
+
+def test_unreadable_and_malformed_files(tmp_path: Path) -> None:
+    """A missing file and one that is not TOML have messages of their own."""
+    with pytest.raises(RecipeError, match="cannot read recipe"):
+        load_recipe(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("seed = = 1", encoding="utf-8")
+    with pytest.raises(RecipeError, match="not valid TOML"):
+        load_recipe(tmp_path / "bad.toml")
+
+
+def test_smoke_is_small() -> None:
+    """A smoke recipe trains at most one epoch on few examples and has no gate."""
+    small = smoke(parse_recipe(tomllib.loads(MINIMAL), "here.toml"))
+    assert small.finetune.epochs <= 1
+    assert small.data.train_examples_max is not None
+    assert small.report.gate_allowed_drop == 100

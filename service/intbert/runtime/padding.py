@@ -1,7 +1,7 @@
 """Padded groups for engines that can't take ragged batches: a pure policy.
 
-Padding costs as much as text, and on CPUs a larger batch gains little, so sequences share a run only when next to
-nothing is padded.
+Sequences share a run where that pays. MiniLM-L6 in ONNX Runtime on one Zen 4 core: a run costs 2.3 ms more than its
+tokens at 0.14 ms each, so a run saved is worth 16 tokens of padding; beyond 512 tokens a larger run gains nothing.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-PADDING_RATIO_MAX = 0.1
-PADDED_TOKENS_MAX = 2048
+RUN_COST_TOKENS = 16
+RUN_TOKENS_MAX = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,26 +25,25 @@ class PaddedGroup:
 def group_by_length(
     lengths: Sequence[int] | NDArray[Any],
     *,
-    padding_ratio_max: float = PADDING_RATIO_MAX,
-    padded_tokens_max: int = PADDED_TOKENS_MAX,
+    run_cost_tokens: int = RUN_COST_TOKENS,
+    run_tokens_max: int = RUN_TOKENS_MAX,
 ) -> list[PaddedGroup]:
-    """Every sequence in one group; in no group is more than `padding_ratio_max` of the rectangle padding.
+    """Every sequence in one group; nobody is padded by more than `run_cost_tokens`.
 
-    A group's rectangle exceeds `padded_tokens_max` only if it has one member.
+    A group's rectangle exceeds `run_tokens_max` only if it has one member.
     """
-    order = sorted(range(len(lengths)), key=lambda index: int(lengths[index]))
     groups: list[PaddedGroup] = []
     members: list[int] = []
-    tokens = 0
-    for index in order:
-        length = int(lengths[index])
-        rectangle = (len(members) + 1) * length
-        fits = rectangle - tokens - length <= padding_ratio_max * rectangle and rectangle <= padded_tokens_max
-        if members and not fits:
-            groups.append(PaddedGroup(members=tuple(members), columns=int(lengths[members[-1]])))
-            members, tokens = [], 0
+    columns = 0
+    for index in sorted(range(len(lengths)), key=lambda index: -int(lengths[index])):
+        pays = columns - int(lengths[index]) <= run_cost_tokens
+        fits = (len(members) + 1) * columns <= run_tokens_max
+        if members and not (pays and fits):
+            groups.append(PaddedGroup(members=tuple(members), columns=columns))
+            members = []
+        if not members:
+            columns = int(lengths[index])
         members.append(index)
-        tokens += length
     if members:
-        groups.append(PaddedGroup(members=tuple(members), columns=int(lengths[members[-1]])))
+        groups.append(PaddedGroup(members=tuple(members), columns=columns))
     return groups

@@ -17,6 +17,7 @@ from intbert.errors import ConfigError, InputError
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(build)
+    app.command("re-export")(re_export)
     app.command("export-onnx")(export_onnx)
 
 
@@ -50,6 +51,25 @@ def build(
         progress=sys.stderr.isatty(),
         say=_say,
     )
+    if json:
+        print_json(listed(package))
+
+
+def re_export(
+    model: Model,
+    version: Version = None,
+    new_version: Annotated[
+        str | None, typer.Option(help="Write as this version [default: in its own place].", show_default=False)
+    ] = None,
+    store: Store = None,
+    json: AsJson = False,
+) -> None:
+    """Export a package again from its kept real scales, without data or training: after a change of the arithmetic."""
+    with build_libraries():
+        from intbert.builder.reexport import reexport_package
+
+    settings = load_settings(store=store)
+    package = reexport_package(store=settings.store, model=model, version=version, new_version=new_version, say=_say)
     if json:
         print_json(listed(package))
 

@@ -46,13 +46,19 @@ def make_app() -> typer.Typer:
     return app
 
 
-def _program(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Integer-only int8 inference for BERT-family models on CPUs, beside the FP32 original."""
-    if version:
+def _print_version(asked: bool) -> None:
+    """Before any command is looked for."""
+    if asked:
         typer.echo(f"intbert {package_version()}")
         raise typer.Exit
+
+
+def _program(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Integer-only int8 inference for BERT-family models on CPUs, beside the FP32 original."""
 
 
 def package_version() -> str:

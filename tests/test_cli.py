@@ -1,0 +1,273 @@
+"""The command line: documents, exit codes, one line for every error, and no training library where none is needed."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import onnx
+import pytest
+
+from intbert.cli import main
+from tests.api.packages import reference_digest, write_tiny
+
+HEAVY = ("torch", "transformers", "datasets", "accelerate")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one tiny model."""
+    store = tmp_path_factory.mktemp("store")
+    write_tiny(store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled texts with a header."""
+    path = tmp_path_factory.mktemp("data") / "dev.tsv"
+    path.write_text("sentence\tlabel\nthe film was very good\tpositive\nbad plot\t0\ngood\t1\n", encoding="utf-8")
+    return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A command that ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: object, **variables: str) -> Done:
+    """`intbert` with these arguments, and no settings but these, in this process: a new one would take a second."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("INTBERT_")}
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        patch.dict(os.environ, inherited | variables, clear=True),
+        patch.object(sys, "argv", ["intbert", *map(str, arguments)]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+            code: Any = 0
+        except SystemExit as end:
+            code = end.code or 0
+    return Done(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+def document(*arguments: object, **variables: str) -> Any:
+    """What `--json` prints: exactly one document on stdout."""
+    done = run(*arguments, "--json", **variables)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def refusal(*arguments: object, code: int = 2, **variables: str) -> str:
+    """The error's text; nothing on stdout, no traceback."""
+    done = run(*arguments, **variables)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_models_document(store: Path) -> None:
+    """[{name, version, task, variants: {name: {bytes, parameters, sha256}}}], nothing else."""
+    (entry,) = document("models", "--store", store)
+    assert set(entry) == {"name", "version", "task", "variants"}
+    assert (entry["name"], entry["version"], entry["task"]) == ("tiny", "1", "text-classification")
+    assert set(entry["variants"]) == {"int8", "fp32"}
+    for name, file in (("int8", "int8.safetensors"), ("fp32", "fp32.onnx")):
+        variant = entry["variants"][name]
+        assert set(variant) == {"bytes", "parameters", "sha256"}
+        assert variant["bytes"] == (store / "tiny/1" / file).stat().st_size
+
+
+def test_the_store_comes_from_option_variable_or_the_working_directory(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this order."""
+    assert document("models", INTBERT_STORE=str(store))[0]["name"] == "tiny"
+    (tmp_path / "empty").mkdir()
+    assert document("models", "--store", tmp_path / "empty", INTBERT_STORE=str(store)) == []
+    monkeypatch.chdir(tmp_path)
+    assert "no model store at model_store" in refusal("models")
+
+
+def test_classify_document_is_the_services_answer(store: Path) -> None:
+    """The same fields as POST /classify, with the digests of the specification."""
+    texts = ["the film was very good", "bad plot"]
+    answer = document("classify", *texts, "--digest", "--top-k", "1", "--store", store)
+    assert set(answer) == {"results", "usage", "model", "digests"}
+    assert [len(result) for result in answer["results"]] == [1, 1]
+    assert answer["digests"] == [reference_digest(1, text) for text in texts]
+    pair = document("classify", "good", "--text-pair", "bad", "--variant", "fp32", "--store", store)
+    assert (len(pair["results"]), pair["model"]["variant"]) == (1, "fp32")
+
+
+def test_classify_for_people(store: Path) -> None:
+    """A line a text, with the best label."""
+    done = run("classify", "good film", "--store", store)
+    assert done.returncode == 0
+    header, line = done.stdout.splitlines()
+    assert header.split() == ["score", "label", "text"]
+    assert line.split()[1] in {"negative", "positive"}
+    assert line.endswith("good film")
+
+
+@pytest.mark.parametrize("variant", ["int8", "fp32"])
+def test_eval_document(store: Path, examples: Path, variant: str) -> None:
+    """{model, variant, engine, examples, metrics: {accuracy, ...}, tokens_per_s}, metrics in percent."""
+    result = document("eval", "tiny", "--data", examples, "--variant", variant, "--store", store)
+    assert set(result) == {"model", "variant", "engine", "examples", "metrics", "tokens_per_s"}
+    assert (result["model"], result["variant"], result["examples"]) == ("tiny", variant, 3)
+    assert result["engine"].startswith("native:" if variant == "int8" else "onnxruntime")
+    assert any(result["metrics"]["accuracy"] == pytest.approx(100 * right / 3, abs=0.01) for right in range(4))
+    assert result["tokens_per_s"] > 0
+
+
+def test_eval_of_named_columns_without_header(store: Path, tmp_path: Path) -> None:
+    """Columns by number, as in files that have no first line of names."""
+    path = tmp_path / "plain.tsv"
+    path.write_text("id\t1\tgood film\nid\t0\tbad plot\n", encoding="utf-8")
+    columns = ("--text-column", 2, "--label-column", 1, "--no-header")
+    assert document("eval", "tiny", "--data", path, *columns, "--store", store)["examples"] == 2
+
+
+def test_bench_document(store: Path) -> None:
+    """{cpu, kernels, rows: [{variant, batch, tokens, threads, median_ms, min_ms}]}, a row a variant and shape."""
+    shapes = ("--shapes", "1x8,2x16", "--threads", "1", "--variants", "int8,fp32", "--seconds", "0.05")
+    result = document("bench", "tiny", *shapes, "--store", store)
+    assert set(result) == {"cpu", "kernels", "rows"}
+    assert {(row["variant"], row["batch"], row["tokens"]) for row in result["rows"]} == {
+        (variant, *shape) for variant in ("int8", "fp32") for shape in ((1, 8), (2, 16))
+    }
+    for row in result["rows"]:
+        assert set(row) == {"variant", "batch", "tokens", "threads", "median_ms", "min_ms"}
+        assert 0 < row["min_ms"] <= row["median_ms"]
+
+
+def test_verify_document(store: Path, tmp_path: Path) -> None:
+    """{texts, implementations: {name: digest}, identical}: all of this machine, one digest."""
+    path = tmp_path / "texts.txt"
+    path.write_text("good film\nbad plot\ta pair\nthe film was very good\n", encoding="utf-8")
+    result = document("verify", "tiny", "--texts", path, "--store", store)
+    assert set(result) == {"texts", "implementations", "identical"}
+    assert (result["texts"], result["identical"]) == (3, True)
+    names = set(result["implementations"])
+    assert {"reference", "native:portable", "onnx-integer"} <= names
+    assert len(set(result["implementations"].values())) == 1
+
+
+def test_export_onnx_writes_a_graph_without_floats(store: Path, tmp_path: Path) -> None:
+    """A checked model of integer tensors only."""
+    file = tmp_path / "tiny.onnx"
+    assert run("export-onnx", "tiny", file, "--store", store).returncode == 0
+    model = onnx.load(file)
+    onnx.checker.check_model(model)
+    kinds = {onnx.TensorProto.DataType.Name(item.data_type) for item in model.graph.initializer}
+    assert kinds <= {"INT8", "UINT8", "INT16", "INT32", "INT64", "BOOL"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["classify"], "TEXT"),
+        (["classify", " "], "empty"),
+        (["classify", "good " * 100], "102 tokens"),
+        (["classify", "a", "--model", "nope"], "nope"),
+        (["classify", "a", "--variant", "w4"], "known: fp32, int8"),
+        (["classify", "a", "b", "--text-pair", "c"], "--text-pair"),
+        (["classify", "a", "--variant", "fp32", "--digest"], "not integer-only"),
+        (["classify", "a", "--kernels", "nonsense"], "nonsense"),
+        (["eval", "tiny", "--data", "nowhere.tsv"], "nowhere.tsv"),
+        (["eval", "nope", "--data", "nowhere.tsv"], "no model 'nope'"),
+        (["bench", "tiny", "--shapes", "1by1"], "1by1"),
+        (["bench", "tiny", "--shapes", "1x65"], "limit of 64"),
+        (["bench", "tiny", "--threads", "two"], "two"),
+        (["verify", "tiny", "--variant", "fp32"], "fp32"),
+        (["export-onnx", "tiny", "/nowhere/x.onnx"], "/nowhere/x.onnx"),
+        (["build", "nowhere.toml"], "nowhere.toml"),
+        (["nonsense"], "nonsense"),
+        (["models", "--nonsense"], "--nonsense"),
+    ],
+)
+def test_wrong_usage_is_exit_2_and_says_what(store: Path, arguments: list[str], words: str) -> None:
+    """The value that is wrong is in the message."""
+    assert words in refusal(*arguments, INTBERT_STORE=str(store))
+
+
+def test_a_damaged_package_is_exit_1_in_one_line(tmp_path: Path) -> None:
+    """A failure that no other argument mends; the file is named."""
+    package = write_tiny(tmp_path)
+    file = package.directory / "int8.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\xff\x00")
+    for command in (["models"], ["classify", "a"], ["verify", "tiny"]):
+        message = refusal(*command, "--store", tmp_path, code=1)
+        assert len(message.strip().splitlines()) == 1
+        assert "int8.safetensors" in message
+
+
+def test_the_readers_end_is_no_error_message(store: Path) -> None:
+    """`intbert models | head -0` is silent."""
+    done = subprocess.run(
+        f"{sys.executable} -m intbert.cli models --store {store} | true", shell=True, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+
+
+def test_version_and_help() -> None:
+    """Both exit with 0; help lists every command."""
+    assert run("--version").stdout.startswith("intbert ")
+    listed = run("--help").stdout
+    for command in ("serve", "classify", "models", "build", "re-export", "eval", "bench", "verify", "export-onnx"):
+        assert command in listed
+        assert run(command, "--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["models"],
+        ["classify", "good film"],
+        ["classify", "good film", "--variant", "fp32"],
+        ["bench", "tiny", "--shapes", "1x8", "--seconds", "0.05"],
+        ["eval", "tiny", "--data", "DATA"],
+        ["serve", "--help"],
+    ],
+)
+def test_no_training_library_is_imported(store: Path, examples: Path, arguments: list[str]) -> None:
+    """What runs in production runs without torch: read off sys.modules after the command."""
+    code = (
+        "import sys\nfrom intbert.cli import main\n"
+        "try:\n main()\nexcept SystemExit as end:\n assert not end.code, end.code\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\nassert not loaded, loaded\n"
+    )
+    filled = [str(examples) if item == "DATA" else item for item in arguments]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *filled],
+        env={**os.environ, "INTBERT_STORE": str(store)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_service_imports_no_training_library() -> None:
+    """Everything that `serve` imports, at once; and ONNX Runtime only when a float variant is asked for."""
+    code = (
+        "import sys\nimport intbert.api.app, intbert.api.server, intbert.runtime.service, intbert.runtime.native\n"
+        f"loaded = [name for name in {(*HEAVY, 'onnxruntime', 'onnx')!r} if name in sys.modules]\n"
+        "assert not loaded, loaded\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

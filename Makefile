@@ -59,8 +59,9 @@ loadtest: $(STAMPS)/test $(STAMPS)/package ## int8 beside FP32 under load, with 
 docker-check: $(STAMPS)/test $(STAMPS)/package ## image and compose stack with a real container engine (as root)
 	$(BIN)/python -m deploy.docker_check
 
-bench-prototype: $(STAMPS)/package ## the kernel prototype against its targets
-	$(BIN)/python benchmarks/prototype.py $(ARGS)
+bench-prototype: $(STAMPS)/serve ## the building blocks of the kernels against the peak of this core
+	$(CMAKE) -S benchmarks/prototype -B build/prototype -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
+	$(CMAKE) --build build/prototype --target run
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -180,7 +180,7 @@ def check_stop(engine: Engine) -> None:
 
 
 async def _stop_under_load(engine: Engine, name: str) -> tuple[list[Outcome], float]:
-    """Four users always have a request under way; like a load balancer they stop when the service is no longer ready."""
+    """Four users always have a request under way; they stop, as a balancer does, when it is not ready."""
     async with open_client(SERVICE, timeout_s=30, connections=8) as client:
         ended = asyncio.Event()
         users = [asyncio.create_task(_user(client, requests, ended)) for requests in itertools.repeat(calls(), 4)]

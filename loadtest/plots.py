@@ -67,7 +67,7 @@ def _at(phases: Sequence[Phase], rate: float) -> list[Phase]:
 
 
 def _figure(x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=(5.8, 3.8), layout="constrained")
     axes = figure.subplots()
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)

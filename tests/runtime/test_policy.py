@@ -13,6 +13,7 @@ from intbert.runtime.policy import (
     retry_after_ms,
     share_budget,
     smoothed,
+    turn,
 )
 
 lengths = st.lists(st.integers(1, 600), min_size=1, max_size=60)
@@ -20,14 +21,14 @@ budgets = st.integers(1, 2048)
 
 
 @given(lengths, budgets, st.data())
-def test_window_holds_the_oldest_within_the_budget(sizes: list[int], budget: int, data: st.DataObject) -> None:
-    """Contiguous; only the oldest alone may exceed the budget; nothing that fits is left beside it."""
+def test_window_holds_the_first_within_the_budget(sizes: list[int], budget: int, data: st.DataObject) -> None:
+    """Contiguous; only the first alone may exceed the budget; nothing that fits is left beside it."""
     line = sorted(sizes)
-    oldest = data.draw(st.integers(0, len(line) - 1))
-    start, end = next_window(line, oldest, budget)
+    first = data.draw(st.integers(0, len(line) - 1))
+    start, end = next_window(line, first, budget)
     total = sum(line[start:end])
-    assert 0 <= start <= oldest < end <= len(line)
-    assert total <= budget or (start, end) == (oldest, oldest + 1)
+    assert 0 <= start <= first < end <= len(line)
+    assert total <= budget or (start, end) == (first, first + 1)
     assert start == 0 or total + line[start - 1] > budget
     assert end == len(line) or total + line[end] > budget
 
@@ -55,6 +56,37 @@ def test_everyone_is_served_once_and_in_time(arrivals: list[tuple[int, int]], bu
         del waiting[start:end]
         batches += 1
     assert sorted(served) == list(range(len(arrivals)))
+
+
+@given(st.lists(st.lists(st.integers(1, 400), min_size=1, max_size=30), min_size=1, max_size=30))
+def test_turns_starve_nobody(requests: list[list[int]]) -> None:
+    """A request arrives after each step; whatever arrives once the clock has passed an entry's turn comes after it."""
+    waiting: list[tuple[int, int, int]] = []  # (turn, arrival, tokens)
+    arrived_at: dict[int, int] = {}
+    served: list[tuple[int, int]] = []
+    taken = 0
+    while requests or waiting:
+        before = 0
+        for tokens in requests.pop(0) if requests else ():
+            entry = (turn(tokens_taken=taken, tokens_before=before), len(arrived_at), tokens)
+            waiting.append(entry)
+            arrived_at[entry[1]] = taken
+            before += tokens
+        due = min(waiting)
+        waiting.remove(due)
+        taken += due[2]
+        served.append(due[:2])
+    for position, (its_turn, arrival) in enumerate(served):
+        overtaken_by = [other for _, other in served[:position] if other > arrival]
+        assert all(arrived_at[other] < its_turn for other in overtaken_by)
+
+
+@given(st.integers(0, 99))
+def test_long_request_does_not_hold_up_a_short_one(parts_taken: int) -> None:
+    """A hundred windows wait; a text that arrives after some of them are taken is next but one at the latest."""
+    windows = [turn(tokens_taken=0, tokens_before=384 * index) for index in range(100)]
+    short = turn(tokens_taken=384 * parts_taken, tokens_before=0)
+    assert sum(its_turn <= short for its_turn in windows[parts_taken:]) <= 1
 
 
 @given(st.integers(0, 10**6), st.integers(1, 10**6), st.integers(1, 10**6))

@@ -345,6 +345,20 @@ def test_long_work_does_not_starve_short_work_nor_the_reverse() -> None:
     assert pool.close(10)
 
 
+def test_document_of_many_windows_does_not_hold_up_a_short_text() -> None:
+    """Fifty windows wait when a text arrives: it runs after the next batch, not after the fiftieth."""
+    gate = Gate(opened=False)
+    pool = make_pool(gate, ONE, batch_tokens_max=40)
+    busy = pool.submit(work(3))
+    assert gate.running.acquire(timeout=5)
+    windows = pool.submit_all([work(40, seed) for seed in range(50)])
+    short = pool.submit(work(5))
+    gate.opened.set()
+    wait([busy, *windows, short], timeout=30)
+    assert [5] in [lengths for _, lengths in gate.runs][:4]
+    assert pool.close(10)
+
+
 def test_unknown_variant_is_a_mistake_of_the_caller() -> None:
     """Nothing of the request is admitted then."""
     pool = make_pool(Gate())

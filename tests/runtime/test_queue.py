@@ -22,13 +22,14 @@ class Line(RuleBasedStateMachine):
         self.model: list[Entry] = []
         self.arrivals = 0
 
-    @rule(key=st.sampled_from(KEYS), tokens=st.integers(1, 50), deadline_s=st.integers(0, 10))
-    def push(self, key: VariantKey, tokens: int, deadline_s: int) -> None:
+    @rule(key=st.sampled_from(KEYS), tokens=st.integers(1, 50), turn=st.integers(0, 9), deadline_s=st.integers(0, 10))
+    def push(self, key: VariantKey, tokens: int, turn: int, deadline_s: int) -> None:
         self.arrivals += 1
         entry = Entry(
             key=key,
             sequence=TokenSequence.of([1] * tokens),
             arrival=self.arrivals,
+            turn=turn,
             enqueued_s=0.0,
             deadline_s=float(deadline_s),
             future=Future(),
@@ -38,12 +39,13 @@ class Line(RuleBasedStateMachine):
 
     @rule(budget=st.integers(1, 120))
     def pop_batch(self, budget: int) -> None:
-        """Holds the oldest, one variant only, within the budget or alone."""
+        """Holds whose turn it is, one variant only, within the budget or alone."""
         batch = self.line.pop_batch(budget)
         assert bool(batch) == bool(self.model)
         if batch:
-            assert self.model[0] in batch
-            assert {entry.key for entry in batch} == {self.model[0].key}
+            first = min(self.model, key=lambda entry: (entry.turn, entry.arrival))
+            assert first in batch
+            assert {entry.key for entry in batch} == {first.key}
             assert len(batch) == 1 or sum(entry.tokens for entry in batch) <= budget
         self.model = [entry for entry in self.model if entry not in batch]
 

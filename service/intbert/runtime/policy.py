@@ -12,6 +12,17 @@ def admits(*, queued_tokens: int, tokens: int, queue_tokens_max: int) -> bool:
     return queued_tokens + tokens <= queue_tokens_max
 
 
+def turn(*, tokens_taken: int, tokens_before: int) -> int:
+    """When an entry is next: smallest first, ties by arrival.
+
+    The clock is the number of tokens that batches have taken so far; `tokens_before` are those of the same request that
+    come before the entry. So a request's parts take turns with what arrives later, as if each had come when the parts
+    before it were done: a document of a hundred windows does not hold up a short text. And nobody starves: once the
+    clock has passed an entry's turn, all that arrives comes after it.
+    """
+    return tokens_taken + tokens_before
+
+
 class Lengths(Protocol):
     """As much of a sequence of integers as the window search needs."""
 
@@ -20,15 +31,15 @@ class Lengths(Protocol):
     def __getitem__(self, index: int, /) -> int: ...
 
 
-def next_window(lengths: Lengths, oldest: int, budget_tokens: int) -> tuple[int, int]:
-    """The next batch, as [start, end) of the queue sorted by length: contiguous, and the oldest entry is in it.
+def next_window(lengths: Lengths, first: int, budget_tokens: int) -> tuple[int, int]:
+    """The next batch, as [start, end) of the queue sorted by length: contiguous, with the entry whose turn it is.
 
-    `lengths` is sorted, `oldest` the index of the entry that has waited longest. The window grows to the side whose
-    next entry is closer in length, as long as the sum stays within the budget; the oldest runs even if it alone exceeds
-    it. So no entry waits longer than those that came before it need, whatever the lengths are.
+    `lengths` is sorted, `first` the index of the entry whose turn it is. The window grows to the side whose
+    next entry is closer in length, as long as the sum stays within the budget; the first runs even if it alone exceeds
+    it.
     """
-    start, end = oldest, oldest + 1
-    anchor = total = lengths[oldest]
+    start, end = first, first + 1
+    anchor = total = lengths[first]
     while True:
         room = budget_tokens - total
         left = start > 0 and lengths[start - 1] <= room

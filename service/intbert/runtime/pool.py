@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 
 from intbert.errors import DeadlineError, EngineError, InputError, IntbertError, OverloadedError, UnavailableError
 from intbert.runtime.batch import RaggedBatch, TokenSequence, split_logits
 from intbert.runtime.engine import Engine, EngineSession, PaddingSession
 from intbert.runtime.observer import DropReason, Observer, SilentObserver, VariantKey
-from intbert.runtime.policy import admits, drain_s, goes_wide, retry_after_ms, share_budget, smoothed
+from intbert.runtime.policy import admits, drain_s, goes_wide, retry_after_ms, share_budget, smoothed, turn
 from intbert.runtime.queue import Entry, Output, WaitingLine
 from intbert.runtime.threads import ThreadPlan
 
@@ -158,15 +159,17 @@ class WorkerPool:
             raise DeadlineError(
                 f"what waits already takes {wait_s:.3f} s, longer than the {shortest_s:.3f} s allowed; allow more time"
             )
-        return [self._enqueue(work) for work in works]
+        before = accumulate((work.sequence.tokens for work in works), initial=0)
+        return [self._enqueue(work, tokens_before) for work, tokens_before in zip(works, before, strict=False)]
 
-    def _enqueue(self, work: Work) -> Entry:
+    def _enqueue(self, work: Work, tokens_before: int) -> Entry:
         now_s = time.monotonic()
         self._arrivals += 1
         entry = Entry(
             key=work.key,
             sequence=work.sequence,
             arrival=self._arrivals,
+            turn=turn(tokens_taken=self._line.tokens_taken, tokens_before=tokens_before),
             enqueued_s=now_s,
             deadline_s=now_s + work.deadline_s,
             future=Future(),

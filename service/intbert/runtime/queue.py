@@ -1,8 +1,9 @@
-"""The waiting line: entries sorted by length for each variant, the oldest always known. Not thread-safe by itself."""
+"""The waiting line: entries sorted by length for each variant, and whose turn it is. Not thread-safe by itself."""
 
 from bisect import bisect_left, insort
 from concurrent.futures import Future
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Any
 
 from numpy.typing import NDArray
@@ -25,11 +26,12 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """One sequence that waits. Times are monotonic seconds; `arrival` orders entries."""
+    """One sequence that waits. Times are monotonic seconds; `arrival` is unique, for `turn` see `policy.turn`."""
 
     key: VariantKey
     sequence: TokenSequence
     arrival: int
+    turn: int
     enqueued_s: float
     deadline_s: float
     future: Future[Output]
@@ -49,6 +51,8 @@ class WaitingLine:
 
     def __init__(self) -> None:
         self.tokens = 0
+        self.tokens_taken = 0  # by all batches so far: the clock of `policy.turn`
+        self._turns: list[tuple[int, int]] = []  # heap of (turn, arrival); those that wait no more are skipped
         self._by_arrival: dict[int, Entry] = {}  # insertion order is arrival order
         self._sorted: dict[VariantKey, list[Entry]] = {}
         self._tokens_of: dict[VariantKey, int] = {}
@@ -68,6 +72,7 @@ class WaitingLine:
     def push(self, entry: Entry) -> None:
         """Entries come in the order of `arrival`."""
         self._by_arrival[entry.arrival] = entry
+        heappush(self._turns, (entry.turn, entry.arrival))
         insort(self._sorted.setdefault(entry.key, []), entry, key=lambda other: other.order)
         self._count(entry, entry.tokens)
 
@@ -81,18 +86,19 @@ class WaitingLine:
         return True
 
     def pop_batch(self, budget_tokens: int) -> list[Entry]:
-        """The window around the oldest entry (`policy.next_window`); empty when nothing waits."""
-        oldest = self.oldest
-        if oldest is None:
+        """The window around the entry whose turn it is (`policy.next_window`); empty when nothing waits."""
+        first = self._first()
+        if first is None:
             return []
-        line = self._sorted[oldest.key]
-        position = bisect_left(line, oldest.order, key=lambda other: other.order)
+        line = self._sorted[first.key]
+        position = bisect_left(line, first.order, key=lambda other: other.order)
         start, end = next_window(_Lengths(line), position, budget_tokens)
         batch = line[start:end]
         del line[start:end]
         for entry in batch:
             del self._by_arrival[entry.arrival]
             self._count(entry, -entry.tokens)
+            self.tokens_taken += entry.tokens
         return batch
 
     def pop_all(self) -> list[Entry]:
@@ -108,6 +114,11 @@ class WaitingLine:
         for entry in expired:
             self.remove(entry)
         return expired
+
+    def _first(self) -> Entry | None:
+        while self._turns and self._turns[0][1] not in self._by_arrival:
+            heappop(self._turns)
+        return self._by_arrival[self._turns[0][1]] if self._turns else None
 
     def _count(self, entry: Entry, tokens: int) -> None:
         self.tokens += tokens

@@ -177,6 +177,7 @@ def test_models_machine_and_memory_are_described(service: InferenceService) -> N
     """JSON that the API passes on."""
     models = {(entry["name"], entry["version"]): entry for entry in service.models()}
     assert models["tiny", "2"]["default"]
+    assert not models["tiny", "1"]["default"]
     assert not models["three", "1"]["default"]
     assert models["spans", "1"]["default"]
     int8 = models["tiny", "2"]["variants"]["int8"]
@@ -192,6 +193,21 @@ def test_models_machine_and_memory_are_described(service: InferenceService) -> N
     assert service.report_path("tiny").read_text().startswith("<!doctype html>")
     with pytest.raises(NotFoundError):
         service.memory("tiny", "int4")
+
+
+def test_version_that_was_never_used_is_listed_and_used_later(tmp_path: Path) -> None:
+    """By its manifest alone; a broken one is listed with its error and refused, while the newest keeps serving."""
+    old = make_package(tmp_path).directory
+    make_package(tmp_path, version="2", seed=2)
+    service = start(tmp_path)
+    assert [entry["version"] for entry in service.models()] == ["1", "2"]
+    (old / "tokenizer.json").unlink()
+    with pytest.raises(PackageError, match=r"tokenizer\.json"):
+        service.classify_now([GOOD], ClassifyParameters(version="1"))
+    edit_manifest(old, arithmetic_version=9)
+    assert service.models()[0]["code"] == "arithmetic_version_unknown"
+    assert service.classify_now([GOOD], DEFAULT).model.version == "2"
+    assert service.close(10)
 
 
 def test_without_a_default_the_request_must_name_a_model(store: Path) -> None:

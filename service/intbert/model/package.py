@@ -48,7 +48,7 @@ class Package:
     @classmethod
     def open(cls, directory: Path) -> "Package":
         """Verify everything but the program's bounds (see `program`). A PackageError names file and values."""
-        raw = _read_manifest_bytes(directory)
+        raw = read_manifest_bytes(directory)
         manifest = parse_manifest(raw, directory)
         package = cls(directory=directory, manifest=manifest, sha256=sha256(raw).hexdigest())
         _check_file_list(directory, manifest)
@@ -175,7 +175,8 @@ def load_tensors(content: bytes, where: str) -> dict[str, Any]:
     return tensors
 
 
-def _read_manifest_bytes(directory: Path) -> bytes:
+def read_manifest_bytes(directory: Path) -> bytes:
+    """The unparsed manifest; a package's hash is that of these bytes. MissingFileError, UnsafePathError."""
     for path in (directory, directory / MANIFEST_FILE):
         if path.is_symlink():
             raise UnsafePathError(f"{path} is a symbolic link; a package must hold its files itself")

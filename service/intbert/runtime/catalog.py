@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from threading import Lock
 from typing import Any
 
-from intbert.errors import ConfigError, InputError, NotFoundError, TensorError
-from intbert.model.manifest import Task
-from intbert.model.package import Package
+from intbert.errors import ConfigError, InputError, NotFoundError, PackageError, TensorError
+from intbert.model.manifest import Manifest, Task
+from intbert.model.package import Package, parse_manifest, read_manifest_bytes
 from intbert.model.store import ModelStore, only_model
 from intbert.model.tokenizer import Tokenizer
 from intbert.runtime.answers import ModelRef
@@ -139,7 +140,22 @@ class Catalog:
 
     def models(self) -> list[LoadedModel]:
         """All that were opened, by name and version."""
-        return [self._models[key] for key in sorted(self._models)]
+        with self._open_lock:
+            return [self._models[key] for key in sorted(self._models)]
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Entries of GET /models: every version in the store, opened or not, oldest first."""
+        opened = {(key.model, key.version): model for model in self.models() for key in [model.key("")]}
+        entries = []
+        for name in sorted(self._newest):
+            for version in self._store.versions(name):
+                model = opened.get((name, version))
+                if model is not None:
+                    package, engines = model.package, model.engines
+                    entries.append(self._entry(package.manifest, package.sha256, engines))
+                else:
+                    entries.append(self._closed_entry(name, version))
+        return entries
 
     def default_of(self, task: Task) -> str | None:
         """The model that a request without a name gets; None when it has to name one."""
@@ -147,6 +163,19 @@ class Catalog:
             return self._default(task)
         except (InputError, NotFoundError):
             return None
+
+    def _entry(self, manifest: Manifest, package_sha256: str, engines: Mapping[str, Engine]) -> dict[str, Any]:
+        default = self.default_of(manifest.task) == manifest.name and self._newest[manifest.name] == manifest.version
+        return describe(manifest, package_sha256, engines, default=default)
+
+    def _closed_entry(self, name: str, version: str) -> dict[str, Any]:
+        """A version that nobody asked for yet, by its manifest alone; its files are verified when it is used."""
+        directory = self._store.path(name, version)
+        try:
+            raw = read_manifest_bytes(directory)
+            return self._entry(parse_manifest(raw, directory), sha256(raw).hexdigest(), {})
+        except PackageError as error:
+            return {"name": name, "version": version, "error": error.message, "code": error.code, "variants": {}}
 
     def _default(self, task: Task) -> str:
         if task in self._default_models:
@@ -166,9 +195,10 @@ class Catalog:
             return self._models[name, version]
 
 
-def describe(model: LoadedModel, *, default: bool) -> dict[str, Any]:
-    """One entry of GET /models."""
-    manifest = model.package.manifest
+def describe(
+    manifest: Manifest, package_sha256: str, engines: Mapping[str, Engine], *, default: bool
+) -> dict[str, Any]:
+    """One entry of GET /models. `default`: a request without a name gets this version."""
     return {
         "name": manifest.name,
         "version": manifest.version,
@@ -177,17 +207,15 @@ def describe(model: LoadedModel, *, default: bool) -> dict[str, Any]:
         "labels": list(manifest.labels),
         "max_tokens": manifest.max_tokens,
         "default": default,
-        "sha256": model.package.sha256,
-        "variants": {name: _describe_variant(model, name) for name in manifest.variants},
+        "sha256": package_sha256,
+        "variants": {name: _describe_variant(manifest, name, engines.get(name)) for name in manifest.variants},
         "architecture": manifest.architecture.model_dump(mode="json"),
         "card": manifest.card.model_dump(mode="json"),
     }
 
 
-def _describe_variant(model: LoadedModel, name: str) -> dict[str, Any]:
-    manifest = model.package.manifest
+def _describe_variant(manifest: Manifest, name: str, engine: Engine | None) -> dict[str, Any]:
     variant = manifest.variants[name]
-    engine = model.engines.get(name)
     return {
         "file": variant.file,
         "bytes": variant.bytes,

@@ -1,6 +1,7 @@
 """The native engine: the C++ kernels behind the engine protocol. The only user of the compiled module."""
 
 import weakref
+from threading import Lock
 from typing import Any
 
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ class NativeEngine:
         """`kernels` forces a kernel set by name; None takes the best. KernelError when it is not to be had here."""
         self._model = _kernels.Model(program.tensors(), choose_kernels(kernels))
         self._sessions: weakref.WeakSet[NativeSession] = weakref.WeakSet()
+        self._lock = Lock()  # a scrape of the metrics counts sessions while a worker makes one
         self.name = f"native:{self._model.kernels}"
         self.logit_scale = logit_scale
         self.weights_bytes = self._model.weights_bytes
@@ -35,12 +37,14 @@ class NativeEngine:
         if not 1 <= threads <= 256:
             raise ValueError(f"threads is {threads}, allowed are 1 to 256")
         session = NativeSession(self._model, threads)
-        self._sessions.add(session)
+        with self._lock:
+            self._sessions.add(session)
         return session
 
     def arena_bytes(self) -> int:
         """Buffers of all sessions that exist now."""
-        return sum(session.arena_bytes for session in self._sessions)
+        with self._lock:
+            return sum(session.arena_bytes for session in self._sessions)
 
 
 class NativeSession:

@@ -12,7 +12,7 @@ from intbert.errors import ConfigError, InputError, IntbertError, NotFoundError,
 from intbert.model.manifest import REPORT_FILE
 from intbert.model.store import ModelStore
 from intbert.runtime.batch import TokenSequence
-from intbert.runtime.catalog import Catalog, LoadedModel, Target, describe
+from intbert.runtime.catalog import Catalog, LoadedModel, Target
 from intbert.runtime.classify import ClassifyParameters, ClassifyResult, TextInput
 from intbert.runtime.engine import Engine
 from intbert.runtime.engines import per_token
@@ -151,17 +151,13 @@ class InferenceService:
         return self._require_running().catalog.resolve(job.task, asked.model, asked.version, asked.variant).key
 
     def models(self) -> list[dict[str, Any]]:
-        """JSON for GET /models: one entry a model and version.
+        """JSON for GET /models: one entry a model and version in the store.
 
         name, version, task, problem_type, labels, max_tokens, default (of its task), sha256, variants: {name: {file,
         engine, bytes, bytes_at_fp32, stored_dtype, parameters, sha256, integer_only, loaded, default}}, architecture,
-        card.
+        card. A version whose manifest is broken has name, version, error, code, and no variants.
         """
-        catalog = self._require_running().catalog
-        return [
-            describe(model, default=catalog.default_of(model.package.manifest.task) == model.package.manifest.name)
-            for model in catalog.models()
-        ]
+        return self._require_running().catalog.describe()
 
     def machine(self) -> dict[str, Any]:
         """JSON: kernels (active, available), threads (workers, threads_alone, reason)."""

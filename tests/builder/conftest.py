@@ -113,6 +113,22 @@ def sentiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def similarity(sentiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of scored pairs: neighbouring sentences of the sentiment data, 5 where their labels agree."""
+    folder = tmp_path_factory.mktemp("similarity")
+    for name in ("train", "dev"):
+        rows = [line.split("\t") for line in (sentiment / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+        pairs = [
+            {"first": a[0], "second": b[0], "score": 5.0 * (a[1] == b[1])}
+            for shift in (1, 2)
+            for a, b in zip(rows, rows[shift:], strict=False)
+        ]
+        text = "\n".join(json.dumps(pair) for pair in pairs)
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the span data."""
     return write_questions(tmp_path_factory.mktemp("questions"))

@@ -7,7 +7,7 @@ import pytest
 from intbert.builder.failure import BuildError
 from intbert.builder.pipeline import build
 from intbert.model.package import Package
-from tests.builder.tiny_recipes import SPANS, write_recipe
+from tests.builder.tiny_recipes import SIMILARITY, SPANS, write_recipe
 
 
 def test_package_is_complete(built: tuple[Path, Package]) -> None:
@@ -72,3 +72,18 @@ def test_span_build(tmp_path: Path, checkpoint: Path, questions: Path) -> None:
     )
     assert package.manifest.task == "question-answering"
     assert set(package.manifest.card.metrics["int8"]) == {"exact_match", "f1"}
+
+
+def test_pair_regression_build(tmp_path: Path, checkpoint: Path, similarity: Path) -> None:
+    """Scored pairs from JSONL build a package with one output, reported by its correlations."""
+    package = build(
+        recipe_path=write_recipe(tmp_path, SIMILARITY, checkpoint),
+        store=tmp_path / "store",
+        work_dir=tmp_path / "work",
+        data_root=similarity,
+        small=True,
+        progress=False,
+    )
+    assert package.manifest.problem_type == "regression"
+    assert package.manifest.known_answers[0].text_pair is not None
+    assert set(package.manifest.card.metrics["int8"]) == {"pearson", "spearman"}

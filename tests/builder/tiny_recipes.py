@@ -31,6 +31,24 @@ bench_shapes = ["1x16"]
 error_texts = 8
 """
 
+SIMILARITY = """
+seed = 3
+[model]
+name = "tiny-similarity"
+backbone = "{checkpoint}"
+problem_type = "regression"
+tokens_max = 64
+[data]
+format = "jsonl"
+train = ["train.jsonl"]
+dev = ["dev.jsonl"]
+columns = {{ text = "first", text_pair = "second", label = "score" }}
+[finetune]
+tokens_max = 32
+[quantise]
+epochs = 0.5
+"""
+
 SPANS = """
 seed = 3
 [model]

@@ -21,6 +21,7 @@ from intbert.builder.backbone import load_model
 from intbert.builder.features import Feature, padding_collator
 from intbert.builder.memory import check_memory
 from intbert.builder.recipe import ProblemType, Recipe
+from intbert.builder.training_log import Say, report_to
 
 CHECKPOINTS_KEPT = 2
 LOG_STEPS = 50
@@ -36,6 +37,7 @@ def finetune(
     work_dir: Path,
     resume: bool = False,
     progress: bool = True,
+    say: Say = lambda _: None,
 ) -> Path:
     """Train the teacher and save it, with its tokenizer and `training.json`, to `work_dir/teacher`, which is returned.
 
@@ -57,6 +59,7 @@ def finetune(
         processing_class=tokenizer,
         compute_metrics=selection_metric(recipe.model.problem_type),
     )
+    report_to(trainer, "finetune", say, progress=progress)
     history: list[dict[str, Any]] = []
     if settings.epochs > 0:
         last = get_last_checkpoint(str(checkpoints)) if resume and checkpoints.is_dir() else None

@@ -141,6 +141,7 @@ class _Build:
             work_dir=folder,
             resume=True,
             progress=self.progress,
+            say=self.stages.say,
         )
         return {}
 
@@ -152,6 +153,7 @@ class _Build:
             data=self.data,
             folder=folder,
             progress=self.progress,
+            say=self.stages.say,
         )
         return {"student": [{key: entry[key] for key in ("step", "loss") if key in entry} for entry in history]}
 

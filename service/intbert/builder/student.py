@@ -20,6 +20,7 @@ from intbert.builder.quantise import (
     calibrate,
 )
 from intbert.builder.recipe import Recipe
+from intbert.builder.training_log import Say, report_to
 
 STUDENT_FILE = "student.pt"
 CALIBRATION_BATCH = 16
@@ -33,6 +34,7 @@ def train_student(
     data: PreparedData,
     folder: Path,
     progress: bool,
+    say: Say,
 ) -> list[dict[str, Any]]:
     """Calibrate and train; saves the weights to `folder/student.pt` and returns the Trainer's log.
 
@@ -57,6 +59,7 @@ def train_student(
             processing_class=tokenizer,
             compute_metrics=selection_metric(recipe.model.problem_type),
         )
+        report_to(trainer, "quantise", say, progress=progress)
         checkpoints = folder / "checkpoints"
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
         history = trainer.state.log_history

@@ -18,7 +18,7 @@ def known() -> list[str]:
 class Model:
     """Weights packed for one kernel set; shared by any number of sessions.
 
-    tensors: the flat names of `arithmetic.program.Program.tensors()`. The word table is read in place: do not change it;
+    tensors: the flat names of `Program.tensors()`. The word table is read in place and must not change afterwards;
     everything else is copied.
     """
 

@@ -63,7 +63,7 @@ Model::Model(const Tensors& tensors, const KernelSet& kernels) : kernels_(kernel
     stride_ = round_up(channels_, block_columns);
     read_embedding(reader);
     embedding_norm = read_norm(reader, "embedding_norm");
-    for (std::size_t i = 0; reader.has("layers." + std::to_string(i) + ".qkv.weight"); ++i) {
+    for (std::size_t i = 0; reader.has_below("layers." + std::to_string(i) + "."); ++i) {
         layers.push_back(read_layer(reader, "layers." + std::to_string(i)));
     }
     if (reader.has("head.pooler.weight")) {

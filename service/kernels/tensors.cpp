@@ -35,6 +35,11 @@ const T* checked(const std::string& name, const Tensor& tensor, std::size_t size
 
 }  // namespace
 
+bool TensorReader::has_below(const std::string& prefix) const {
+    const auto next = tensors_.lower_bound(prefix);
+    return next != tensors_.end() && next->first.starts_with(prefix);
+}
+
 const Tensor& TensorReader::find(const std::string& name, Type type, std::size_t dimensions) const {
     const auto found = tensors_.find(name);
     if (found == tensors_.end()) fail(name, "is missing");

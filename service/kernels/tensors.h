@@ -26,6 +26,7 @@ public:
     explicit TensorReader(const Tensors& tensors) : tensors_(tensors) {}
 
     bool has(const std::string& name) const { return tensors_.contains(name); }
+    bool has_below(const std::string& prefix) const;  // any name that starts so
     const Tensor& find(const std::string& name, Type type, std::size_t dimensions) const;
     int scalar(const std::string& name, int low, int high) const;
 

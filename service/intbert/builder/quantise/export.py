@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from intbert.arithmetic.bounds import CONTEXT_MULTIPLIER_MAX, check_bounds
+from intbert.arithmetic.bounds import CONTEXT_MULTIPLIER_MAX, GELU_RANGE_SHIFT_MAX, check_bounds
 from intbert.arithmetic.fixed import SUM22_MAX
 from intbert.arithmetic.program import Attention, Embedding, Gelu, Head, Layer, Linear, NarrowLinear, Program
 from intbert.builder.quantise import fixed_point as fp
@@ -30,6 +30,7 @@ GUARD_BITS_MAX = 7
 FRACTION_BITS = (10, 9, 8)
 CONTEXT_RATIO_MAX = CONTEXT_MULTIPLIER_MAX / 2**20
 RESIDUAL_SHIFT_MAX = 6
+FINER = 1 - 2.0**-14  # an accumulator must be finer than its 16-bit output
 LOG2_E = float(np.log2(np.e))
 
 
@@ -62,9 +63,12 @@ def realise(model: RealModel, wished: Scales) -> Scales:
     for layer, scales in zip(model.layers, wished.layers, strict=True):
         layers.append(_realise_layer(layer, scales, before))
         before = layers[-1].ffn_norm
-    pooler = (
-        None if model.pooler is None else fp.weight_scale(model.pooler, Input(scale=before.view), _floor(POOLER_SCALE))
-    )
+    pooler = None
+    if model.pooler is not None:
+        exact = fp.weight_scale(model.pooler, Input(scale=before.view), _floor(POOLER_SCALE))
+        pooler = np.minimum(
+            exact, POOLER_SCALE * FINER
+        )  # clips rows whose weights are larger than any trained pooler's
     source = Input(scale=before.view if model.pooler is None else np.full(model.channels, TANH_SCALE))
     logit = float(fp.weight_scale(model.output, source, 2.0**-60).max())
     return replace(wished, embedding_norm=embedding_norm, layers=tuple(layers), pooler_weight=pooler, logit=logit)
@@ -112,33 +116,53 @@ def _realise_norm(norm: NormScales) -> NormScales:
 
 def _realise_layer(layer: RealLayer, wished: LayerScales, before: NormScales) -> LayerScales:
     heads = len(wished.context)
+    query, key = _fine_enough(wished.query, wished.key, len(layer.attention_norm.gamma) // heads)
     context = np.maximum(wished.context, wished.value / CONTEXT_RATIO_MAX)
     context = wished.value * 2**CONTEXT_BITS / np.rint(wished.value * 2**CONTEXT_BITS / context)
     attention_norm, ffn_norm = _realise_norm(wished.attention_norm), _realise_norm(wished.ffn_norm)
     attention_sum = _power_of_two_below(before.residual, wished.attention_sum)
     ffn_sum = _power_of_two_below(attention_norm.residual, wished.ffn_sum)
-    gelu_output = fp.realised_view(gelu_input_scale(wished.gelu_range_shift), wished.gelu_output)
+    ffn_input_weight = fp.weight_scale(
+        layer.ffn_input, Input(scale=attention_norm.view), _floor(gelu_input_scale(wished.gelu_range_shift))
+    )
+    range_shift = _gelu_range_shift(wished.gelu_range_shift, ffn_input_weight)
+    gelu_output = fp.realised_view(gelu_input_scale(range_shift), wished.gelu_output)
     channels = len(layer.attention_norm.gamma)
-    qkv_floor = _floor(float(min(wished.query.min(), wished.key.min(), wished.value.min())))
+    qkv_floor = _floor(float(min(query.min(), key.min(), wished.value.min())))
     return replace(
         wished,
+        query=query,
+        key=key,
         context=context,
         attention_sum=attention_sum,
         ffn_sum=ffn_sum,
         attention_norm=attention_norm,
         ffn_norm=ffn_norm,
+        gelu_range_shift=range_shift,
         gelu_output=gelu_output,
         qkv_weight=fp.weight_scale(layer.qkv, Input(scale=before.view), qkv_floor),
         attention_output_weight=fp.weight_scale(
             layer.attention_output, Input(scale=np.repeat(context, channels // heads)), attention_sum * 2.0**-4
         ),
-        ffn_input_weight=fp.weight_scale(
-            layer.ffn_input, Input(scale=attention_norm.view), _floor(gelu_input_scale(wished.gelu_range_shift))
-        ),
+        ffn_input_weight=ffn_input_weight,
         ffn_output_weight=fp.weight_scale(
             layer.ffn_output, Input(scale=gelu_output, offset=wished.gelu_zero_point), ffn_sum * 2.0**-4
         ),
     )
+
+
+def _gelu_range_shift(wished: int, weight_scale: Vector) -> int:
+    """The GELU input's range, widened until every accumulator is finer than it."""
+    shifts = range(wished, GELU_RANGE_SHIFT_MAX)
+    fine = (shift for shift in shifts if weight_scale.max() <= gelu_input_scale(shift) * FINER)
+    return next(fine, GELU_RANGE_SHIFT_MAX)
+
+
+def _fine_enough(query: Vector, key: Vector, head_dim: int) -> tuple[Vector, Vector]:
+    """Scales of Q and K at which one unit of a score fits the coarsest fixed point; sharper heads are clipped."""
+    excess = query * key / np.sqrt(head_dim) * LOG2_E * 2 ** min(FRACTION_BITS) * 1.001
+    clip = np.sqrt(np.maximum(excess, 1))
+    return query / clip, key / clip
 
 
 def _power_of_two_below(residual: float, wished_sum: float) -> float:

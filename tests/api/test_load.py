@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,25 @@ def test_a_client_that_leaves_is_counted_and_costs_nobody(slow_server: RunningSe
     assert after[("intbert_inflight_requests", ())] == 0
     with slow_server.client() as client:
         assert client.post("/classify", json={"inputs": "good"}).status_code == 200
+
+
+def test_a_client_that_dawdles_is_let_go_and_others_are_told(tiny_store: Path) -> None:
+    """A half-sent body holds its place only until the time limit; the one too many is refused, probes are not."""
+    with run_server(tiny_store, max_requests=1, request_timeout_s=1.0) as running:
+        address = httpx.URL(running.url)
+        with socket.create_connection((address.host, address.port or 0), timeout=30) as dawdler:
+            head = (
+                "POST /classify HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
+            )
+            dawdler.sendall(head.encode())
+            with running.client() as client:
+                while running.series()[("intbert_inflight_requests", ())] < 1:
+                    time.sleep(0.01)
+                response = client.post("/classify", json={"inputs": "good"})
+                check_problem(response, 429, "overloaded")
+                assert client.get("/readyz").status_code == 200
+                assert dawdler.recv(65536).startswith(b"HTTP/1.1 408 ")
+                assert client.post("/classify", json={"inputs": "good"}).status_code == 200
 
 
 def test_one_bad_input_refuses_its_request_and_no_other(server: RunningServer) -> None:

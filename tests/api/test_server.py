@@ -102,7 +102,7 @@ def test_sigterm_loses_no_request(tiny_store: Path) -> None:
         assert running.process.wait(30) == 0
         for thread in threads:
             thread.join(30)
-        assert len(statuses) > 20
+        assert len(statuses) >= 4
         assert set(statuses) == {200}
         assert running.wait_for("stopped")["everything_answered"] is True
 

@@ -143,6 +143,19 @@ def test_a_worker_is_in_exactly_one_state(metrics: Metrics) -> None:
     assert found[("intbert_worker_last_progress_timestamp_seconds", (("worker", "0"),))] == 1234.5
 
 
+def test_the_oldest_entry_ages_between_two_reports() -> None:
+    """Workers that hang report nothing: the age must grow all the same, and be zero for an empty queue."""
+    now = [1000.0]
+    metrics = Metrics(CollectorRegistry(), clock=lambda: now[0])
+    key = ("intbert_queue_oldest_age_seconds", ())
+    metrics.on_queue(tokens=10, oldest_age_s=0.5)
+    now[0] = 1030.0
+    assert samples(metrics)[key] == 30.5
+    metrics.on_queue(tokens=0, oldest_age_s=0.0)
+    now[0] = 1060.0
+    assert samples(metrics)[key] == 0
+
+
 def test_arena_is_asked_at_every_scrape(metrics: Metrics) -> None:
     """Memory in use is read when it is reported, not when it changed."""
     sizes = iter([10.0, 20.0])

@@ -46,7 +46,11 @@ def create_app(
     _add_operations(app, service, metrics)
     _add_errors(app)
     app.add_middleware(
-        ExchangeMiddleware, metrics=metrics, logger=logger, draining=lambda: service.status().state == "draining"
+        ExchangeMiddleware,
+        metrics=metrics,
+        logger=logger,
+        draining=lambda: service.status().state == "draining",
+        requests_max=settings.max_requests,
     )
     app.openapi = _cached(lambda: describe(app, ClassifyRequest))  # type: ignore[method-assign]
     return app
@@ -111,7 +115,7 @@ def _add_inference(app: FastAPI, service: InferenceService, settings: Settings, 
         response_class=Response,
         responses={
             200: {"model": ClassifyResponse},
-            **problems(400, 404, 413, 415, 422, 429, 500, 503, 504),
+            **problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504),
         },
         openapi_extra=request_body(ClassifyRequest),
     )

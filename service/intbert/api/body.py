@@ -1,5 +1,6 @@
 """Reading a request's body within its limit, as JSON and nothing else."""
 
+import asyncio
 from email.message import Message
 from typing import TypeVar
 
@@ -12,10 +13,14 @@ from intbert.errors import CancelledError
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def read_json(request: Request, model: type[Model], *, limit_bytes: int) -> Model:
-    """The body as `model`. Raises HttpError (400, 413, 415, 422) or CancelledError when the client left."""
+async def read_json(request: Request, model: type[Model], *, limit_bytes: int, limit_s: float) -> Model:
+    """The body as `model`. Raises HttpError (400, 408, 413, 415, 422) or CancelledError when the client left."""
     _check_type(request)
-    body = await _read(request, limit_bytes)
+    try:
+        async with asyncio.timeout(limit_s):
+            body = await _read(request, limit_bytes)
+    except TimeoutError:
+        raise _too_slow(limit_s) from None
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -58,6 +63,12 @@ async def _read(request: Request, limit_bytes: int) -> bytes:
     except ClientDisconnect:
         raise CancelledError("the client closed the connection while it sent the body") from None
     return bytes(chunks)
+
+
+def _too_slow(limit_s: float) -> HttpError:
+    """Nobody holds a connection, and what was read on it, for as long as they like."""
+    detail = f"the body did not arrive within {limit_s:g} s; send it faster, or fewer inputs at a time"
+    return HttpError(408, "body_timeout", detail, headers={"connection": "close"})
 
 
 def _too_large(limit_bytes: int) -> HttpError:

@@ -16,7 +16,9 @@ from intbert.telemetry.metrics import Metrics
 
 async def classify(request: Request, service: InferenceService, settings: Settings, metrics: Metrics) -> Response:
     """Read, check and answer."""
-    asked = await read_json(request, ClassifyRequest, limit_bytes=settings.max_body_bytes)
+    asked = await read_json(
+        request, ClassifyRequest, limit_bytes=settings.max_body_bytes, limit_s=settings.request_timeout_s
+    )
     inputs = [TextInput(text=text, text_pair=pair) for text, pair in asked.texts()]
     if len(inputs) > settings.max_inputs:
         raise InputError.too_many(what="inputs", count=len(inputs), limit=settings.max_inputs)

@@ -11,8 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
 from intbert.api.errors import judge, problem
+from intbert.errors import OverloadedError
 from intbert.telemetry.metrics import Metrics, Target
 
+BUSY_RETRY_MS = 1000
 ROUTINE = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~:+/=@-]{1,128}")
 
@@ -29,16 +31,27 @@ class Exchange:
 
 
 class ExchangeMiddleware:
-    """Pure ASGI: no copy of bodies. `draining` says whether connections should be closed after their answer."""
+    """Pure ASGI: no copy of bodies. `draining` says whether connections should be closed after their answer.
+
+    More than `requests_max` inference requests at a time are refused before their bodies are read: memory is bounded.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, logger: FilteringBoundLogger, draining: Callable[[], bool]
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        logger: FilteringBoundLogger,
+        draining: Callable[[], bool],
+        requests_max: int,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._logger = logger
         self._draining = draining
         self._counted = frozenset(metrics.endpoints)
+        self._requests_max = requests_max
+        self._inflight = 0  # only the event loop's thread counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,17 +62,17 @@ class ExchangeMiddleware:
         scope.setdefault("state", {})["exchange"] = exchange
         counted = scope["method"] == "POST" and scope["path"] in self._counted
         if counted:
-            self._metrics.inflight.inc()
+            self._enter(1)
         try:
-            await self._answer(scope, receive, send, exchange)
+            await self._answer(scope, receive, send, exchange, full=counted and self._inflight > self._requests_max)
         finally:
             duration_s = time.perf_counter() - started_s
             if counted:
-                self._metrics.inflight.dec()
+                self._enter(-1)
                 self._count(scope, exchange, duration_s)
             self._log(scope, exchange, duration_s)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange, *, full: bool) -> None:
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
@@ -69,6 +82,10 @@ class ExchangeMiddleware:
                     headers["connection"] = "close"
             await send(message)
 
+        if full:
+            exchange.error = _too_busy(self._requests_max)
+            await problem(exchange.error, request_id=exchange.request_id)(scope, receive, send_marked)
+            return
         try:
             await self._app(scope, receive, send_marked)
         except Exception as error:  # the last resort: the client gets an answer, the log the traceback
@@ -76,6 +93,10 @@ class ExchangeMiddleware:
             self._logger.error("request failed", request_id=exchange.request_id, exc_info=error)
             if exchange.status == 0:
                 await problem(error, request_id=exchange.request_id)(scope, receive, send_marked)
+
+    def _enter(self, change: int) -> None:
+        self._inflight += change
+        self._metrics.inflight.set(self._inflight)
 
     def _count(self, scope: Scope, exchange: Exchange, duration_s: float) -> None:
         if exchange.error is not None:
@@ -93,6 +114,11 @@ class ExchangeMiddleware:
         if exchange.error is not None:
             fields["code"] = getattr(exchange.error, "code", "internal")
         getattr(self._logger, level)("request", request_id=exchange.request_id, duration_ms=duration_s * 1000, **fields)
+
+
+def _too_busy(requests_max: int) -> OverloadedError:
+    message = f"{requests_max} requests are being answered, as many as this server takes at a time; try again"
+    return OverloadedError(message, retry_after_ms=BUSY_RETRY_MS)
 
 
 def _level(scope: Scope, exchange: Exchange) -> str:

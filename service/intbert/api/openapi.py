@@ -15,6 +15,7 @@ REF = "#/components/schemas/{model}"
 _PROBLEMS: Mapping[int, str] = {
     400: "The body is not JSON",
     404: "No such model, version or variant",
+    408: "The body did not arrive in time",
     413: "The body, or the number of inputs, is over the limit",
     415: "The body is not declared as JSON",
     422: "A field is wrong, a text is empty or too long, or the model is for another task",

@@ -1,7 +1,10 @@
 """uvicorn with our shutdown: not ready first, then no new connections, then the rest is answered, all within bounds."""
 
 import asyncio
+import ctypes
 import socket
+import struct
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -14,6 +17,11 @@ from intbert.runtime.service import InferenceService
 from intbert.telemetry.logs import log_libraries
 
 BACKLOG = 2048
+LINGER_S = 0.1
+LINGER_MAX_S = 1.0
+TICK_S = 0.02
+SO_ATTACH_FILTER = 26  # Linux; Python's socket module has no name for it
+RETURN_NOTHING = struct.pack("HBBI", 0x06, 0, 0, 0)  # one instruction of classic BPF: BPF_RET | BPF_K, 0 bytes
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -30,6 +38,17 @@ def bind(settings: Settings) -> socket.socket:
             f"can't listen on {settings.host}:{settings.port}: {reason}; choose another --host or --port"
         ) from None
     return listener
+
+
+def drop_newcomers(listener: socket.socket) -> None:
+    """Drop the packets of connections that want to begin; they try again in a second, and are refused by then.
+
+    Best effort: where the kernel has no such filter, a connection begun in the last millisecond may be reset.
+    """
+    instruction = ctypes.create_string_buffer(RETURN_NOTHING)
+    program = struct.pack("HP", 1, ctypes.addressof(instruction))  # struct sock_fprog: length, pointer
+    with suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 def serve(app: FastAPI, service: InferenceService, settings: Settings, logger: FilteringBoundLogger) -> None:
@@ -70,6 +89,20 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Closing a listener resets what the kernel accepted for it, so let nobody in, take those in, then close."""
+        for listener in sockets or []:
+            drop_newcomers(listener)
+        waited_s = 0.0
+        while waited_s < LINGER_S or (waited_s < LINGER_MAX_S and self._expects_requests()):
+            await asyncio.sleep(TICK_S)
+            waited_s += TICK_S
+        await super().shutdown(sockets)
+
+    def _expects_requests(self) -> bool:
+        """Connections that have not sent their first request yet; uvicorn would close them."""
+        return any(getattr(connection, "cycle", None) is None for connection in self.server_state.connections)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Runs between two instructions of the main thread: takes no lock, hands on to the loop."""

@@ -28,7 +28,7 @@ RATIOS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75)
 WORKER_STATES = ("idle", "busy", "stopped")
 DROP_REASONS = ("overloaded", "deadline", "cancelled", "unavailable", "internal")
 FAILURE_REASONS = ("invalid", "too_long", "overloaded", "deadline", "cancelled", "unavailable", "internal")
-UNRESOLVED_CODES = ("400", "404", "413", "415", "422", "429", "499", "500", "503", "504")
+UNRESOLVED_CODES = ("400", "404", "408", "413", "415", "422", "429", "499", "500", "503", "504")
 RESOLVED_CODES = ("200", "404", "413", "422", "429", "499", "500", "503", "504")
 
 
@@ -103,6 +103,8 @@ class Metrics:
         )
         self.queue_tokens = self._gauge("queue_tokens", "Tokens that wait for a worker", [])
         self.queue_oldest_age_s = self._gauge("queue_oldest_age_seconds", "Age of the oldest waiting item", [])
+        self._queue_seen = (0, 0.0, 0.0)  # tokens, age of the oldest, when
+        self.queue_oldest_age_s.set_function(self._oldest_age_now_s)
         self.worker_state = self._gauge("worker_state", "1 for the state that the worker is in", ["worker", "state"])
         self.worker_progress = self._gauge(
             "worker_last_progress_timestamp_seconds", "Unix time of the worker's last change of state", ["worker"]
@@ -121,6 +123,11 @@ class Metrics:
                 self.requests.labels(endpoint, "", "", "", code)
         for reason in FAILURE_REASONS:
             self.failures.labels(reason)
+
+    def _oldest_age_now_s(self) -> float:
+        """It grows between two reports too: a queue that nobody works on must be seen."""
+        tokens, age_s, seen_s = self._queue_seen
+        return age_s + max(0.0, self._clock() - seen_s) if tokens else 0.0
 
     # What the API reports
 
@@ -170,7 +177,7 @@ class Metrics:
 
     def on_queue(self, *, tokens: int, oldest_age_s: float) -> None:
         self.queue_tokens.set(tokens)
-        self.queue_oldest_age_s.set(oldest_age_s)
+        self._queue_seen = (tokens, oldest_age_s, self._clock())
 
     def on_batch(
         self, *, model: str, variant: str, tokens: int, sequences: int, compute_s: float, padding_ratio: float

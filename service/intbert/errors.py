@@ -22,7 +22,7 @@
     |  |- GateError            gate_failed: the accuracy card breaks the package's own gate
     |  `- SelfTestError        self_test_failed: an engine's answer is not the known one
     |- ConfigError           configuration that can't work: config_invalid
-    |- KernelError           kernel_unknown, kernel_unsupported: the forced kernel set is not to be had here
+    |- KernelError           kernel_unknown, kernel_unsupported, kernels_missing: the kernel set is not to be had here
     `- EngineError           engine_failed: a fault of ours during compute
 
 `api/` holds the one table from these classes to HTTP status codes.

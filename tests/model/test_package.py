@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,6 +184,28 @@ def test_program_that_could_overflow_is_refused(tmp_path: Path) -> None:
     tensors["head.output.bias"] = np.full_like(tensors["head.output.bias"], 2**31 - 1)
     with pytest.raises(ProgramBoundsError, match="head.output"):
         write(tmp_path, int8_safetensors=save(tensors))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ("max_tokens", 49, "takes 48 tokens, the manifest says 49"),
+        ("labels", ("a", "b", "c"), "outputs 2, the manifest says 3"),
+        ("architecture", {"heads": 8}, "heads 4, the manifest says 8"),
+        ("architecture", {"vocabulary": 101}, "vocabulary 100, the manifest says 101"),
+    ],
+)
+def test_manifest_must_be_true_of_the_program(tmp_path: Path, field: str, value: Any, text: str) -> None:
+    """A wrong limit or label count would show only in the answers."""
+    size = dimensions()
+    program = random_program(1, size)
+    manifest = make_manifest(program, size)
+    if isinstance(value, dict):
+        value = manifest.architecture.model_copy(update=value)
+    with pytest.raises(TensorError, match=text):
+        write_package(
+            tmp_path / "tiny" / "1", make_manifest(program, size, **{field: value}), make_files(program, size)
+        )
 
 
 def test_broken_tokenizer_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from intbert.arithmetic import ARITHMETIC_VERSION
-from intbert.arithmetic.bounds import BoundsError, check_bounds
+from intbert.arithmetic.bounds import BoundsError, check_bounds, tokens_max
 from intbert.arithmetic.program import Program
 from intbert.errors import (
     ArithmeticVersionError,
@@ -92,6 +92,7 @@ class Package:
             check_bounds(program)
         except BoundsError as error:
             raise ProgramBoundsError(f"{self.directory}: {name} could overflow: {error}") from error
+        _check_agreement(program, self.manifest, f"{self.directory}: {name}")
         return program
 
     def onnx(self, variant: str = "fp32") -> bytes:
@@ -207,6 +208,26 @@ def _check_file_list(directory: Path, manifest: Manifest) -> None:
             raise MissingFileError(f"{directory / name} is missing; copy the package again")
         if name not in manifest.files:
             raise ManifestError(f"{directory / MANIFEST_FILE} needs {name} but does not list it")
+
+
+def _check_agreement(program: Program, manifest: Manifest, where: str) -> None:
+    """What the service reads from the manifest must be true of the program."""
+    said = manifest.architecture
+    pairs = {
+        "vocabulary": (said.vocabulary, program.embedding.word.shape[0]),
+        "positions": (said.positions, program.embedding.position.shape[0]),
+        "token_types": (said.token_types, program.embedding.token_type.shape[0]),
+        "channels": (said.channels, program.embedding.word.shape[1]),
+        "layers": (said.layers, len(program.layers)),
+        "heads": (said.heads, program.heads),
+        "outputs": (len(manifest.labels) or 2, program.head.output.weight.shape[0]),
+        "one answer a sequence": (manifest.task == "text-classification", program.head.pooler is not None),
+    }
+    for what, (expected, found) in pairs.items():
+        if expected != found:
+            raise TensorError(f"{where} has {what} {found}, the manifest says {expected}")
+    if manifest.max_tokens > tokens_max(program):
+        raise TensorError(f"{where} takes {tokens_max(program)} tokens, the manifest says {manifest.max_tokens}")
 
 
 def _check_gate(manifest: Manifest, directory: Path) -> None:

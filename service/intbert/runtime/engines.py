@@ -1,20 +1,18 @@
 """From a package's variant to an engine, and the known-answer self-test that it must pass."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intbert.errors import SelfTestError
+from intbert.arithmetic.program import Program
+from intbert.errors import KernelError, SelfTestError
 from intbert.model.package import Package
 from intbert.model.tokenizer import Tokenizer
 from intbert.runtime.answers import digest_of
 from intbert.runtime.batch import RaggedBatch, TokenSequence
 from intbert.runtime.engine import Engine
 from intbert.runtime.onnx import ActivationSize, OnnxFloatEngine
-
-EngineFactory = Callable[[Package, str], Engine]
 
 
 def load_engine(
@@ -31,9 +29,7 @@ def load_engine(
     """
     entry = package.manifest.variants[variant]
     if entry.logit_scale is not None:
-        from intbert.runtime.native import NativeEngine
-
-        return NativeEngine(package.program(variant), logit_scale=entry.logit_scale, kernels=kernels)
+        return _native_engine(package.program(variant), logit_scale=entry.logit_scale, kernels=kernels)
     architecture = package.manifest.architecture
     activation = ActivationSize(
         channels=architecture.channels, intermediate=architecture.intermediate, heads=architecture.heads
@@ -45,6 +41,17 @@ def load_engine(
         pool_threads=pool_threads,
         spin=spin,
     )
+
+
+def _native_engine(program: Program, *, logit_scale: float, kernels: str | None) -> Engine:
+    try:
+        from intbert.runtime.native import NativeEngine
+    except ImportError as error:
+        raise KernelError(
+            f"the compiled kernels can't be loaded ({error}); install intbert again, or run `make` in a checkout",
+            code="kernels_missing",
+        ) from error
+    return NativeEngine(program, logit_scale=logit_scale, kernels=kernels)
 
 
 def per_token(package: Package) -> bool:

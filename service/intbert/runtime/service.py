@@ -98,6 +98,9 @@ class InferenceService:
             return self._become(ServiceStatus(state="failed", reason=error.message, code=error.code))
         except OSError as error:
             return self._become(ServiceStatus(state="failed", reason=str(error), code="store_unreadable"))
+        except Exception as error:  # noqa: BLE001 - a fault of ours must be seen in the status, not only in a thread
+            reason = f"the start failed unexpectedly: {type(error).__name__}: {error}"
+            return self._become(ServiceStatus(state="failed", reason=reason, code="internal"))
         return self._become(ServiceStatus(state="ready"))
 
     def status(self) -> ServiceStatus:

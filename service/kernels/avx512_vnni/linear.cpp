@@ -17,7 +17,11 @@ INTBERT_INLINE void product(const Linear& linear, Activations x, Range blocks, E
             Tile<rows, 4> acc;
             unroll<rows>(
                 [&] INTBERT_BODY(auto r) { unroll<4>([&] INTBERT_BODY(auto v) { acc[r][v] = load(bias + v * 16); }); });
-            accumulate<Panel::s8, rows, 4>(acc, x.data + row * x.stride, x.stride, panel, linear.inputs);
+            // Four tiles fetch a quarter each of the next block's weights, which come from memory or the last-level
+            // cache.
+            const std::size_t quarter = row < 20 ? row / 5 : 3;
+            const std::int8_t* ahead = panel + (block_columns + 16 * quarter) * linear.inputs;
+            accumulate<Panel::s8, rows, 4, true>(acc, x.data + row * x.stride, x.stride, panel, linear.inputs, ahead);
             unroll<rows>(
                 [&] INTBERT_BODY(auto r) { epilogue(row + r, block, acc[r][0], acc[r][1], acc[r][2], acc[r][3]); });
         });

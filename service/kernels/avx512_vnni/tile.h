@@ -16,9 +16,10 @@ enum class Panel { s8, u8 };  // which operand is signed: the panel (weights, va
 template <int ROWS, int VECTORS>
 using Tile = Vector[ROWS][VECTORS];
 
-template <Panel PANEL, int ROWS, int VECTORS>
+// With AHEAD one cache line a step is fetched into the second-level cache from `ahead` on.
+template <Panel PANEL, int ROWS, int VECTORS, bool AHEAD = false>
 INTBERT_INLINE void accumulate(Tile<ROWS, VECTORS>& acc, const void* rows, std::size_t stride, const void* panel,
-                               std::size_t inputs) {
+                               std::size_t inputs, const std::int8_t* ahead = nullptr) {
     const auto* row = static_cast<const char*>(rows);
     const auto* column = static_cast<const char*>(panel);
     for (std::size_t k = 0; k < inputs; k += 4) {
@@ -31,6 +32,7 @@ INTBERT_INLINE void accumulate(Tile<ROWS, VECTORS>& acc, const void* rows, std::
                                                : _mm512_dpbusd_epi32(acc[r][v], w[v], x);
             });
         });
+        if constexpr (AHEAD) _mm_prefetch(reinterpret_cast<const char*>(ahead + k * 16), _MM_HINT_T1);
         row += 4;
         column += VECTORS * 64;
     }

@@ -48,8 +48,8 @@ pytest: $(STAMPS)/test $(STAMPS)/package ## the tests alone (ARGS="-k name")
 	$(BIN)/pytest $(ARGS)
 
 sanitize: $(STAMPS)/test ## build the kernels' own check with ASan and UBSan and run it
-	$(CMAKE) -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-		-DINTBERT_SANITIZE=ON -DINTBERT_KERNEL_CHECK=ON -DINTBERT_PYTHON_MODULE=OFF
+	$(CMAKE) -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_BUILD_TYPE=Debug \
+		-DCMAKE_CXX_FLAGS_DEBUG="-O1 -g1" -DINTBERT_SANITIZE=ON -DINTBERT_KERNEL_CHECK=ON -DINTBERT_PYTHON_MODULE=OFF
 	$(CMAKE) --build build/sanitize
 	build/sanitize/kernel_check
 

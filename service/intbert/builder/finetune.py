@@ -17,6 +17,7 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
+from intbert.builder.averaging import average_weights
 from intbert.builder.backbone import load_model
 from intbert.builder.features import Feature, padding_collator
 from intbert.builder.memory import check_memory
@@ -65,6 +66,17 @@ def finetune(
         last = get_last_checkpoint(str(checkpoints)) if resume and checkpoints.is_dir() else None
         trainer.train(resume_from_checkpoint=last)
         history = trainer.state.log_history
+    if settings.average is not None:
+        history = history + average_weights(
+            recipe,
+            settings.average,
+            model=model,
+            tokenizer=tokenizer,
+            train=train,
+            folder=work_dir / "averaging",
+            progress=progress,
+            say=say,
+        )
     return save_teacher(model, tokenizer, history, work_dir / "teacher")
 
 
@@ -95,7 +107,7 @@ def training_arguments(
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
         save_total_limit=CHECKPOINTS_KEPT,
-        load_best_model_at_end=evaluate,
+        load_best_model_at_end=evaluate and settings.average is None,  # averaging goes on from the end
         metric_for_best_model="accuracy" if recipe.model.problem_type == "single_label_classification" else "loss",
         logging_steps=LOG_STEPS,
         disable_tqdm=not progress,

@@ -94,7 +94,9 @@ class _Build:
     def package(self, destination: Path, *, replace: bool) -> Package:
         """All stages in order."""
         stages, recipe = self.stages, self.recipe
-        sections = recipe.model_dump(mode="json")
+        # Without defaults, so that a new optional field does not invalidate finished training
+        given = recipe.model_dump(mode="json", exclude_defaults=True)
+        sections = {name: given.get(name) for name in type(recipe).model_fields}
         sources = {name: source.sha256 for name, source in self.data.sources.items()}
         teacher_inputs = {**{key: sections[key] for key in RECIPE_SECTIONS_OF_TEACHER}, "sources": sources}
         stages.run("finetune", teacher_inputs, self.finetune)

@@ -99,6 +99,14 @@ class SpanSection(Section):
         return self
 
 
+class AverageSection(Section):
+    """Stochastic weight averaging (Izmailov et al. 2018): training goes on at a constant rate, and the mean is kept."""
+
+    epochs: float = Field(default=1.0, gt=0, description="Passes over the training data.")
+    learning_rate: float = Field(default=5e-5, gt=0, description="Constant learning rate, after a short warm-up.")
+    every_steps: int = Field(default=20, ge=1, description="Steps between the weights that enter the mean.")
+
+
 class FinetuneSection(Section):
     """Fine-tuning of the FP32 teacher."""
 
@@ -122,6 +130,7 @@ class FinetuneSection(Section):
     )
     bf16: bool = Field(default=True, description="bfloat16 autocast on a CPU that has it, or a GPU.")
     checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints and held-out evaluations.")
+    average: AverageSection | None = Field(default=None, description="Weight averaging after training; none: without.")
 
 
 class QuantiseSection(Section):

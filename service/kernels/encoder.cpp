@@ -33,10 +33,7 @@ public:
 
     void run(std::int32_t* logits) {
         embed();
-        for (std::size_t i = 0; i < model_.layers.size(); ++i) {
-            const bool first_only = model_.pooler.has_value() && i + 1 == model_.layers.size();
-            layer(model_.layers[i], space_.qkv[i % 2], first_only);
-        }
+        for (std::size_t i = 0; i < model_.layers.size(); ++i) layer(i);
         if (!model_.pooler) return token_logits(logits);
         if (model_.layers.empty()) {
             team_.barrier();  // the first tokens are other threads' rows
@@ -67,24 +64,37 @@ private:
             kernels_.embed(model_.embedding, batch_.token_ids + rows.begin, batch_.type_ids + rows.begin,
                            space_.positions + rows.begin, rows.end - rows.begin, sums_);
             normalise(model_.embedding_norm, space_.tokens, rows);
+            project(0, rows);
         });
     }
 
-    void layer(const Layer& layer, std::int8_t* qkv, bool first_only) {
+    bool first_only(std::size_t i) const { return model_.pooler.has_value() && i + 1 == model_.layers.size(); }
+
+    // Q, K, V of layer i for rows whose view was just computed; the last layer needs few queries.
+    void project(std::size_t i, Range rows) {
+        if (i == model_.layers.size()) return;
+        const Layer& layer = model_.layers[i];
         const std::size_t stride = 3 * model_.width(), width_blocks = model_.width() / block_columns;
-        const Range blocks{first_only ? width_blocks : 0, 3 * width_blocks};  // the last layer needs few queries
-        for_each_block(rows_, [&](Range rows) {
-            kernels_.linear_to_s8(layer.qkv, layer.attention.qkv_guard_bits, view_of(space_.tokens, rows), blocks,
-                                  qkv + rows.begin * stride, stride);
-        });
+        kernels_.linear_to_s8(layer.qkv, layer.attention.qkv_guard_bits, view_of(space_.tokens, rows),
+                              {first_only(i) ? width_blocks : 0, 3 * width_blocks},
+                              space_.qkv[i % 2] + rows.begin * stride, stride);
+    }
+
+    // From layer i's Q, K, V of all rows to those of layer i + 1.
+    void layer(std::size_t i) {
+        const Layer& layer = model_.layers[i];
+        const std::int8_t* qkv = space_.qkv[i % 2];
         team_.barrier();
-        if (first_only) {
+        if (first_only(i)) {
             first_attention(layer, qkv);
             for_each_block(sequences_, [&](Range rows) { after_attention(layer, space_.first, rows); });
-        } else {
-            self_attention(layer, qkv);
-            for_each_block(rows_, [&](Range rows) { after_attention(layer, space_.tokens, rows); });
+            return;
         }
+        self_attention(layer, qkv);
+        for_each_block(rows_, [&](Range rows) {
+            after_attention(layer, space_.tokens, rows);
+            project(i + 1, rows);
+        });
     }
 
     // All queries of this thread's rows.

@@ -57,6 +57,12 @@ INTBERT_INLINE Vector normalise(const LayerNorm& norm, std::size_t c, Vector h, 
     return _mm512_sra_epi32(_mm512_add_epi32(multiply_high32(z, load(norm.gain + c)), load(norm.bias + c)), shift);
 }
 
+constexpr std::size_t rows_ahead = 3;  // words of a text lie anywhere in the table
+
+INTBERT_INLINE void fetch(const std::int8_t* row, std::size_t size) {
+    for (std::size_t i = 0; i < size; i += 64) _mm_prefetch(reinterpret_cast<const char*>(row + i), _MM_HINT_T0);
+}
+
 }  // namespace
 
 void embed(const Embedding& table, const std::int32_t* token_ids, const std::int32_t* type_ids,
@@ -65,6 +71,8 @@ void embed(const Embedding& table, const std::int32_t* token_ids, const std::int
     for (std::size_t row = 0; row < rows; ++row) {
         const auto token = static_cast<std::size_t>(token_ids[row]);
         const std::int8_t* word = table.word + token * table.stride;
+        if (row + rows_ahead < rows)
+            fetch(table.word + static_cast<std::size_t>(token_ids[row + rows_ahead]) * table.stride, table.stride);
         const std::int16_t* position = table.position + static_cast<std::size_t>(positions[row]) * table.stride;
         const std::int16_t* type = table.token_type + static_cast<std::size_t>(type_ids[row]) * table.stride;
         const Vector multiplier = all32(table.word_multiplier[token]);  // not negative: a pair of itself and 0

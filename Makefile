@@ -3,8 +3,8 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-HOST   ?= 127.0.0.1
-PORT   ?= 8000
+HOST   ?=
+PORT   ?=
 ARGS   ?=
 
 BIN    := $(VENV)/bin
@@ -23,7 +23,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 serve: $(STAMPS)/package ## install the service and start it on the bundled models (HOST, PORT, ARGS="--help")
-	$(BIN)/intbert serve --host $(HOST) --port $(PORT) $(ARGS)
+	$(BIN)/intbert serve $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(ARGS)
 
 install: $(STAMPS)/package ## install the service without starting it
 

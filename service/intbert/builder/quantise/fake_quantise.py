@@ -106,32 +106,42 @@ class QuantiseGelu(torch.autograd.Function):
 
 
 class IntegerAttention(torch.autograd.Function):
-    """Context in units of V from integer-valued Q, K, V (sequences, heads, tokens, head_dim), float32.
+    """Context in units of V from integer-valued Q, K, V (attentions, tokens, head_dim), float32; attentions are
+    sequences times heads.
 
-    log2_unit: (heads, 1, 1) log2 units of one unit of a score; padding: (sequences, 1, 1, tokens), True where a key is
-    padding. Numerators are rounded to 0..255 with the row's maximum at 255; the divisor follows the product with V.
+    log2_unit: (attentions, 1, 1) log2 units of one unit of a score; padding: (attentions, 1, tokens), True where a key
+    is padding. Numerators are rounded to 0..255 with the maximum at 255; the divisor follows the product with V.
     """
 
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, log2_unit: Tensor, padding: Tensor | None
     ) -> Tensor:
-        scores = (query * log2_unit) @ key.transpose(-1, -2)
-        if padding is not None:
-            scores.masked_fill_(padding, -torch.inf)
-        numerators = exp2_negative(scores.amax(dim=-1, keepdim=True) - scores).mul_(255).round_()
-        probabilities = numerators.div_(numerators.sum(dim=-1, keepdim=True))
+        context, tokens = torch.empty_like(query), query.shape[1]
+        probabilities = query.new_empty(query.shape[0], tokens, tokens)
+        for block in _attention_blocks(query):
+            scores = (query[block] * log2_unit[block]) @ key[block].transpose(-1, -2)
+            if padding is not None:
+                scores.masked_fill_(padding[block], -torch.inf)
+            numerators = exp2_negative(scores.amax(dim=-1, keepdim=True) - scores).mul_(255).round_()
+            torch.div(numerators, numerators.sum(dim=-1, keepdim=True), out=probabilities[block])
+            torch.bmm(probabilities[block], value[block], out=context[block])
         ctx.save_for_backward(query, key, value, log2_unit, probabilities)
-        return probabilities @ value
+        return context
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         query, key, value, log2_unit, probabilities = ctx.saved_tensors
-        grad_value = probabilities.transpose(-1, -2) @ grad
-        inner = grad @ value.transpose(-1, -2)
-        inner.sub_((inner * probabilities).sum(dim=-1, keepdim=True)).mul_(probabilities)
+        grads = [torch.empty_like(query) for _ in range(3)]
         unit = log2_unit * LN_2
-        return (inner @ key).mul_(unit), (inner.transpose(-1, -2) @ query).mul_(unit), grad_value, None, None
+        for block in _attention_blocks(query):
+            inner = grad[block] @ value[block].transpose(-1, -2)
+            inner.sub_((inner * probabilities[block]).sum(dim=-1, keepdim=True)).mul_(probabilities[block])
+            inner.mul_(unit[block])
+            torch.bmm(inner, key[block], out=grads[0][block])
+            torch.bmm(inner.transpose(-1, -2), query[block], out=grads[1][block])
+            torch.bmm(probabilities[block].transpose(-1, -2), grad[block], out=grads[2][block])
+        return *grads, None, None
 
 
 class RoundRows(torch.autograd.Function):
@@ -181,6 +191,13 @@ def exp2_negative(t: Tensor) -> Tensor:
     fraction = t - whole
     mantissa = 1 - fraction * (EXP2_LINEAR - EXP2_QUADRATIC * fraction)
     return mantissa.mul_(torch.exp2(-whole))
+
+
+def _attention_blocks(query: Tensor) -> list[slice]:
+    """Runs of attentions whose scores together have at most 4 BLOCK_ELEMENTS."""
+    attentions, tokens, _ = query.shape
+    size = max(1, 4 * BLOCK_ELEMENTS // tokens**2)
+    return [slice(start, start + size) for start in range(0, attentions, size)]
 
 
 def _blocks(values: Tensor) -> tuple[Tensor, ...]:

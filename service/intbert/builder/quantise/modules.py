@@ -127,14 +127,14 @@ class QuantisedAttention(nn.Module):
         qkv_step, qkv_gain = self.steps(3 * self.channels)
         qkv = quantise_columns(acc, scale / qkv_step, self.qkv.bias / qkv_step, qkv_gain, torch.float32)
         sequences, tokens, _ = qkv.shape
-        split = qkv.view(sequences, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        split = qkv.view(sequences, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4).flatten(1, 2).contiguous()
         query, key, value = split.unbind(0)
         head_step = (self.steps.base * torch.exp2(self.steps.gain.detach())).view(3, self.heads)
         log2_unit = head_step[0] * head_step[1] * (LOG2_E / query.shape[-1] ** 0.5)
         context = IntegerAttention.apply(  # type: ignore[no-untyped-call]
-            query, key, value, log2_unit[:, None, None], padding
+            query, key, value, log2_unit.repeat(sequences)[:, None, None], padding
         )
-        context = context.transpose(1, 2).reshape(sequences, tokens, self.channels)
+        context = context.view(sequences, self.heads, tokens, -1).transpose(1, 2).reshape(sequences, tokens, -1)
         step, gain = self.context(self.channels)
         factor = qkv_step[2 * self.channels :] / step
         return quantise_columns(context, factor, torch.zeros_like(step), gain, integers.dtype), step
@@ -274,7 +274,7 @@ class QuantisedModel(nn.Module):
     ) -> tuple[Tensor, Any]:
         padding = None
         if attention_mask is not None and not bool(attention_mask.all()):
-            padding = ~attention_mask.bool()[:, None, None, :]
+            padding = ~attention_mask.bool().repeat_interleave(self.heads, dim=0)[:, None]
         x, integers, step = self.embedding_norm(self._embed(input_ids, token_type_ids))
         hidden = [x]
         for layer in self.layers:

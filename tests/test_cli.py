@@ -15,7 +15,7 @@ import onnx
 import pytest
 
 from intbert.cli import main
-from tests.api.packages import reference_digest, write_tiny
+from tests.api.packages import reference_digest, write_tiny, write_tiny_qa
 
 HEAVY = ("torch", "transformers", "datasets", "accelerate")
 
@@ -111,6 +111,56 @@ def test_classify_document_is_the_services_answer(store: Path) -> None:
     assert answer["digests"] == [reference_digest(1, text) for text in texts]
     pair = document("classify", "good", "--text-pair", "bad", "--variant", "fp32", "--store", store)
     assert (len(pair["results"]), pair["model"]["variant"]) == (1, "fp32")
+
+
+@pytest.fixture(scope="module")
+def qa_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one tiny span question model."""
+    store = tmp_path_factory.mktemp("qa-store")
+    write_tiny_qa(store)
+    return store
+
+
+def test_qa_document_is_the_services_answer(qa_store: Path, tmp_path: Path) -> None:
+    """The same fields as POST /qa; a file's text gives what the same text on the command line gives."""
+    context = "the film was very good and the actors beautifully acted"
+    (tmp_path / "context.txt").write_text(context, encoding="utf-8")
+    common = ("qa", "--question", "was the film good", "--top-k", "3", "--digest", "--store", qa_store)
+    answer = document(*common, "--context", context)
+    assert set(answer) == {"results", "usage", "model", "digests"}
+    assert len(answer["results"][0]) == 3
+    for found in answer["results"][0]:
+        assert context[found["start"] : found["end"]] == found["answer"]
+    assert document(*common, "--context-file", tmp_path / "context.txt") == answer
+
+
+@pytest.mark.parametrize("variant", ["int8", "fp32"])
+def test_eval_of_questions_counts_exact_matches_and_f1(qa_store: Path, tmp_path: Path, variant: str) -> None:
+    """A question whose answer is what the model says, and one whose answer it can't say, are 50 % together."""
+    context = "the film was very good and the actors beautifully acted"
+    asked = ("--question", "was the film good", "--context", context, "--variant", variant, "--store", qa_store)
+    found = document("qa", *asked)["results"][0][0]
+    questions = [
+        {"id": name, "question": "was the film good", "answers": [{"text": text, "answer_start": context.index(text)}]}
+        for name, text in (("right", found["answer"]), ("wrong", context))
+    ]
+    content = {"data": [{"paragraphs": [{"context": context, "qas": questions}]}]}
+    (tmp_path / "dev.json").write_text(json.dumps(content), encoding="utf-8")
+    common = ("eval", "tiny-qa", "--data", tmp_path / "dev.json", "--variant", variant, "--store", qa_store)
+    result = document(*common)
+    assert (result["examples"], result["metrics"]["exact_match"]) == (2, 50.0)
+    assert 50.0 <= result["metrics"]["f1"] < 100.0
+    questions[1]["answers"][0]["answer_start"] = 3
+    (tmp_path / "dev.json").write_text(json.dumps(content), encoding="utf-8")
+    assert "'wrong'" in refusal(*common)
+
+
+def test_qa_needs_exactly_one_context(qa_store: Path, tmp_path: Path) -> None:
+    """And a file that can be read; the message names it."""
+    common = ("qa", "--question", "what", "--store", qa_store)
+    assert "--context" in refusal(*common)
+    assert "one of them" in refusal(*common, "--context", "film", "--context-file", tmp_path)
+    assert "missing.txt" in refusal(*common, "--context-file", tmp_path / "missing.txt")
 
 
 def test_classify_for_people(store: Path) -> None:

@@ -104,6 +104,38 @@ def write_tiny(
     return write_package(store / name / version, _manifest(name, version, size, known, changes), files)
 
 
+def write_tiny_qa(store: Path, name: str = "tiny-qa", *, seed: int = 3) -> Package:
+    """A span question model with the variants int8 and fp32, windows of at most POSITIONS tokens."""
+    tokenizer = tokenizer_json()
+    program, size = _program(seed, replace(TINY, pooler=False), tokenizer)
+    known = KnownAnswer(text=KNOWN_TEXT, digest=_digest(program, tokenizer, KNOWN_TEXT, size.positions))
+    files: Mapping[str, bytes] = {
+        "int8.safetensors": save(dict(program.tensors())),
+        "fp32.onnx": float_span_model(size.vocabulary),
+        "tokenizer.json": tokenizer,
+        "report.html": REPORT,
+    }
+    task = {"task": "question-answering", "problem_type": None, "labels": ()}
+    return write_package(store / name / "1", _manifest(name, "1", size, known, task), files)
+
+
+def float_span_model(vocabulary: int) -> bytes:
+    """Start and end logits are rows of two tables, so every token has its own."""
+    random = np.random.Generator(np.random.PCG64(6))
+    names = ("start_logits", "end_logits")
+    tables = [numpy_helper.from_array(random.normal(size=vocabulary).astype(np.float32), f"table_{n}") for n in names]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["rows_", "columns_"])
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+    ]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows_", "columns_"]) for name in names]
+    nodes = [helper.make_node("Gather", [f"table_{name}", "input_ids"], [name]) for name in names]
+    graph = helper.make_graph(nodes, "tiny_spans", inputs, outputs, tables)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
 def reference_digest(seed: int, text: str) -> str:
     """What the normative arithmetic gives for a text, all by itself in its batch."""
     tokenizer = tokenizer_json()

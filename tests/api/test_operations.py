@@ -20,8 +20,13 @@ def test_front_door_says_what_this_is(client: httpx.Client) -> None:
 def test_models_are_described(client: httpx.Client) -> None:
     """Task, labels, sizes, hashes, card, and the machine's kernel set."""
     body = client.get("/models").json()
-    entry = body["models"][-1]
-    assert (entry["name"], entry["version"], entry["task"]) == ("tiny", "2", "text-classification")
+    tasks = {(entry["name"], entry["version"]): entry["task"] for entry in body["models"]}
+    assert tasks == {
+        ("tiny", "1"): "text-classification",
+        ("tiny", "2"): "text-classification",
+        ("tiny-qa", "1"): "question-answering",
+    }
+    entry = next(entry for entry in body["models"] if (entry["name"], entry["version"]) == ("tiny", "2"))
     assert entry["labels"] == ["negative", "positive"]
     assert set(entry["variants"]) == {"int8", "fp32"}
     assert entry["variants"]["int8"]["integer_only"]
@@ -38,7 +43,7 @@ def test_one_model(client: httpx.Client) -> None:
     assert body["name"] == "tiny"
     assert "2" in [entry["version"] for entry in body["versions"]]
     problem = check_problem(client.get("/models/nope"), 404, "model_not_found")
-    assert problem["known"] == ["tiny"]
+    assert problem["known"] == ["tiny", "tiny-qa"]
 
 
 def test_report_is_the_packages_own_page(client: httpx.Client) -> None:
@@ -77,19 +82,21 @@ def test_openapi_refers_only_to_what_it_holds(client: httpx.Client) -> None:
     schemas = document["components"]["schemas"]
     for reference in _references(document):
         assert reference.removeprefix("#/components/schemas/") in schemas, reference
-    statuses = set(document["paths"]["/classify"]["post"]["responses"])
-    assert statuses == {"200", "400", "404", "408", "413", "415", "422", "429", "500", "503", "504"}
+    for path in ("/classify", "/qa"):
+        statuses = set(document["paths"][path]["post"]["responses"])
+        assert statuses == {"200", "400", "404", "408", "413", "415", "422", "429", "500", "503", "504"}
 
 
-def test_openapi_examples_are_true(client: httpx.Client) -> None:
+@pytest.mark.parametrize(("path", "answer", "count"), [("/classify", "ClassifyResponse", 3), ("/qa", "QaResponse", 2)])
+def test_openapi_examples_are_true(client: httpx.Client, path: str, answer: str, count: int) -> None:
     """Every example is answered, and the answer has the documented fields."""
     document = client.get("/openapi.json").json()
-    body = document["paths"]["/classify"]["post"]["requestBody"]["content"]["application/json"]
+    body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
     examples = [example["value"] for example in body["examples"].values()]
-    assert len(examples) >= 3
-    documented = set(document["components"]["schemas"]["ClassifyResponse"]["properties"])
+    assert len(examples) == count
+    documented = set(document["components"]["schemas"][answer]["properties"])
     for example in examples:
-        response = client.post("/classify", json=example)
+        response = client.post(path, json=example)
         assert response.status_code == 200, response.text
         assert set(response.json()) <= documented
 

@@ -23,6 +23,7 @@ SPECIFIED = {
     "intbert_batch_sequences",
     "intbert_batch_padding_ratio",
     "intbert_request_tokens",
+    "intbert_qa_windows",
     "intbert_queue_tokens",
     "intbert_queue_oldest_age_seconds",
     "intbert_inflight_requests",

@@ -1,8 +1,8 @@
 """What every inference route does once it knows its job: ask the service, count, write the answer."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -10,26 +10,10 @@ from starlette.responses import Response
 
 from intbert.api.exchange import Exchange
 from intbert.errors import CancelledError, IntbertError
-from intbert.runtime.answers import ModelRef, Timings, Usage
+from intbert.runtime.answers import Result, Timings, document
 from intbert.runtime.jobs import Job
 from intbert.runtime.service import InferenceService
 from intbert.telemetry.metrics import Durations, Metrics, Target
-
-
-class Result(Protocol):
-    """What the results of all tasks have in common."""
-
-    @property
-    def model(self) -> ModelRef: ...
-    @property
-    def results(self) -> Sequence[Any]: ...
-    @property
-    def usage(self) -> Sequence[Usage]: ...
-    @property
-    def digests(self) -> Sequence[str] | None: ...
-    @property
-    def timings(self) -> Timings: ...
-
 
 Prepared = TypeVar("Prepared")
 Answer = TypeVar("Answer")
@@ -47,6 +31,9 @@ async def respond(
         exchange.target = _target_of(service, job)
         raise
     _record(exchange, metrics, result)
+    if job.task == "question-answering":
+        for usage in result.usage:
+            metrics.question_answered(target=exchange.target, windows=usage.windows)
     headers = {"server-timing": server_timing(result.timings)}
     return Response(to_json(document(result)), media_type="application/json", headers=headers)
 
@@ -66,14 +53,6 @@ async def unless_disconnected(request: Request, answer: Awaitable[Answer]) -> An
     finally:
         work.cancel()
         gone.cancel()
-
-
-def document(result: Result) -> dict[str, Any]:
-    """The answer's JSON; plain values, since the runtime's types hold what `wire` promises."""
-    body: dict[str, Any] = {"results": result.results, "usage": result.usage, "model": result.model}
-    if result.digests is not None:
-        body["digests"] = result.digests
-    return body
 
 
 def limit_timeout_s(timeout_ms: int | None, limit_s: float) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError
@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,13 +22,16 @@ from intbert.api.classify import classify
 from intbert.api.errors import HttpError, problem
 from intbert.api.exchange import ExchangeMiddleware
 from intbert.api.openapi import describe, problems, request_body
+from intbert.api.qa import answer_questions
 from intbert.api.wire import ClassifyRequest, ClassifyResponse
+from intbert.api.wire_qa import QaRequest, QaResponse
 from intbert.config import Settings
 from intbert.errors import IntbertError
 from intbert.runtime.service import InferenceService
 from intbert.telemetry.metrics import Metrics, Target
 
-DESCRIPTION = "Text classification by integer-only int8 models on CPUs, beside their FP32 originals."
+Route = Callable[[Request], Awaitable[Response]]
+DESCRIPTION = "Text classification and span answers by integer-only int8 models on CPUs, beside their FP32 originals."
 
 
 def create_app(
@@ -52,7 +56,7 @@ def create_app(
         draining=lambda: service.status().state == "draining",
         requests_max=settings.max_requests,
     )
-    app.openapi = _cached(lambda: describe(app, ClassifyRequest))  # type: ignore[method-assign]
+    app.openapi = _cached(lambda: describe(app, ClassifyRequest, QaRequest))  # type: ignore[method-assign]
     return app
 
 
@@ -109,16 +113,16 @@ def _arena_bytes(service: InferenceService, target: Target) -> float:
 
 
 def _add_inference(app: FastAPI, service: InferenceService, settings: Settings, metrics: Metrics) -> None:
-    @app.post(
-        "/classify",
-        summary="Classify one text, a pair, or many",
-        response_class=Response,
-        responses={
-            200: {"model": ClassifyResponse},
-            **problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504),
-        },
-        openapi_extra=request_body(ClassifyRequest),
-    )
+    def post(path: str, summary: str, asks: type[BaseModel], answers: type[BaseModel]) -> Callable[[Route], Route]:
+        responses = {200: {"model": answers}, **problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)}
+        extra = request_body(asks)
+        return app.post(path, summary=summary, response_class=Response, responses=responses, openapi_extra=extra)
+
+    @post("/qa", "Answer a question, or many, with a span of a text", QaRequest, QaResponse)
+    async def post_qa(request: Request) -> Response:
+        return await answer_questions(request, service, settings, metrics)
+
+    @post("/classify", "Classify one text, a pair, or many", ClassifyRequest, ClassifyResponse)
     async def post_classify(request: Request) -> Response:
         return await classify(request, service, settings, metrics)
 

@@ -1,13 +1,13 @@
 """serve, classify, models."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from intbert.cli.options import AsJson, Kernels, Store, Threads, Version, service_settings
+from intbert.cli.options import AsJson, Kernels, Store, Threads, Version, running_service, service_settings
 from intbert.cli.output import listed, megabytes, print_json, print_table
 from intbert.config import Settings, load_settings, variables
-from intbert.errors import InputError, UnavailableError
+from intbert.errors import InputError
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -78,17 +78,13 @@ def classify(
     json: AsJson = False,
 ) -> None:
     """Classify texts, without a server."""
+    from intbert.runtime.answers import document
     from intbert.runtime.classify import ClassifyParameters, TextInput
-    from intbert.runtime.service import InferenceService
 
     if text_pair is not None and len(texts) > 1:
         raise InputError(f"--text-pair needs exactly one TEXT, got {len(texts)}", code="invalid_parameter")
     settings = load_settings(store=store, kernels=kernels, classify_model=model)
-    service = InferenceService(service_settings(settings))
-    status = service.start()
-    if not status.ready:
-        raise UnavailableError(status.reason or f"the service is {status.state}", code=status.code)
-    try:
+    with running_service(settings) as service:
         result = service.classify_now(
             [TextInput(text=text, text_pair=text_pair) for text in texts],
             ClassifyParameters(
@@ -100,10 +96,8 @@ def classify(
                 return_digest=digest,
             ),
         )
-    finally:
-        service.close(settings.drain_timeout_s)
     if json:
-        print_json(_document(result))
+        print_json(document(result))
         return
     rows = [
         (f"{best.score:.4f}", best.label, *([result.digests[index][:16]] if result.digests else []), text)
@@ -111,12 +105,6 @@ def classify(
         for best in labels[: top_k or 1]
     ]
     print_table(("score", "label", *(["digest"] if result.digests else []), "text"), rows)
-
-
-def _document(result: Any) -> dict[str, Any]:
-    """The same document that POST /classify answers with."""
-    document = {"results": result.results, "usage": result.usage, "model": result.model}
-    return document if result.digests is None else {**document, "digests": result.digests}
 
 
 def models(store: Store = None, json: AsJson = False) -> None:

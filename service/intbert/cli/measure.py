@@ -8,8 +8,11 @@ import typer
 
 from intbert.cli.options import AsJson, Kernels, Model, Store, Threads, Version, open_package, split_names
 from intbert.cli.output import print_json, print_table, show_progress
-from intbert.config import load_settings
+from intbert.config import Settings, load_settings
 from intbert.errors import InputError
+from intbert.model.package import Package
+from intbert.runtime.evaluate import Evaluation
+from intbert.runtime.examples import Columns, read_examples
 
 RANDOM_SEQUENCES = 200
 NOT_IDENTICAL_EXIT = 1
@@ -26,7 +29,10 @@ def add_commands(app: typer.Typer) -> None:
 
 def evaluate(
     model: Model,
-    data: Annotated[Path, typer.Option(help="Labelled texts: .tsv (nothing is quoted), .csv or .jsonl.")],
+    data: Annotated[
+        Path,
+        typer.Option(help="Labelled texts: .tsv (nothing is quoted), .csv or .jsonl; for questions SQuAD 1.1 .json."),
+    ],
     variant: Annotated[str, typer.Option(help="int8, fp32, ...")] = "int8",
     text_column: Annotated[str | None, Column] = None,
     pair_column: Annotated[str | None, Column] = None,
@@ -39,20 +45,10 @@ def evaluate(
     json: AsJson = False,
 ) -> None:
     """Accuracy on labelled texts, through the engine and batches that the service uses. Metrics in percent."""
-    from intbert.runtime.evaluate import evaluate as run
-    from intbert.runtime.examples import Columns, read_examples
-
     settings = load_settings(store=store, kernels=kernels, threads=threads)
     package = open_package(settings, model, version)
     columns = Columns(text=text_column, text_pair=pair_column, label=label_column, header=not no_header)
-    result = run(
-        package,
-        variant,
-        read_examples(data, package.manifest, columns),
-        kernels=settings.kernels,
-        threads=settings.threads or 1,
-        progress=show_progress,
-    )
+    result = _evaluate(package, variant, data, columns, settings)
     if json:
         print_json(result.as_json())
         return
@@ -60,6 +56,24 @@ def evaluate(
     typer.echo(f"{result.model} {result.variant} on {result.engine}: {result.examples} examples")
     print_table(("metric", "percent"), rows, right=(1,))
     typer.echo(f"{result.tokens_per_s:.0f} tokens/s")
+
+
+def _evaluate(package: Package, variant: str, data: Path, columns: Columns, settings: Settings) -> Evaluation:
+    """What the task's data and metrics are."""
+    threads = settings.threads or 1
+    if package.manifest.task == "question-answering":
+        from intbert.runtime.evaluate_spans import evaluate_spans
+        from intbert.runtime.squad import read_squad
+
+        return evaluate_spans(
+            package, variant, read_squad(data), kernels=settings.kernels, threads=threads, progress=show_progress
+        )
+    from intbert.runtime.evaluate import evaluate as evaluate_labels
+
+    examples = read_examples(data, package.manifest, columns)
+    return evaluate_labels(
+        package, variant, examples, kernels=settings.kernels, threads=threads, progress=show_progress
+    )
 
 
 def bench(

@@ -1,14 +1,17 @@
 """Options that several commands share, and the values behind them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from intbert.config import Settings
+from intbert.errors import UnavailableError
 from intbert.model.package import Package
 from intbert.model.store import ModelStore
-from intbert.runtime.service import ServiceSettings
+from intbert.runtime.service import InferenceService, ServiceSettings
 
 Store = Annotated[
     Path | None,
@@ -50,3 +53,16 @@ def service_settings(settings: Settings) -> ServiceSettings:
         inputs_max=settings.max_inputs,
         timeout_s=settings.request_timeout_s,
     )
+
+
+@contextmanager
+def running_service(settings: Settings) -> Iterator[InferenceService]:
+    """The service without HTTP, started and closed. UnavailableError with the reason when it can't start."""
+    service = InferenceService(service_settings(settings))
+    status = service.start()
+    if not status.ready:
+        raise UnavailableError(status.reason or f"the service is {status.state}", code=status.code)
+    try:
+        yield service
+    finally:
+        service.close(settings.drain_timeout_s)

@@ -1,8 +1,9 @@
 """What every task's answer says beside the answer itself."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,29 @@ class Timings:
     queue_s: float
     compute_s: float
     postprocess_s: float
+
+
+class Result(Protocol):
+    """What the results of all tasks have in common."""
+
+    @property
+    def model(self) -> ModelRef: ...
+    @property
+    def results(self) -> Sequence[Any]: ...
+    @property
+    def usage(self) -> Sequence[Usage]: ...
+    @property
+    def digests(self) -> Sequence[str] | None: ...
+    @property
+    def timings(self) -> Timings: ...
+
+
+def document(result: Result) -> dict[str, Any]:
+    """The answer as JSON has it, over HTTP and from commands."""
+    body: dict[str, Any] = {"results": result.results, "usage": result.usage, "model": result.model}
+    if result.digests is not None:
+        body["digests"] = result.digests
+    return body
 
 
 def digest_of(logits: NDArray[Any]) -> str:

@@ -61,7 +61,7 @@ class Metrics:
         self,
         registry: CollectorRegistry,
         *,
-        endpoints: Iterable[str] = ("/classify",),
+        endpoints: Iterable[str] = ("/classify", "/qa"),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.registry = registry
@@ -90,6 +90,7 @@ class Metrics:
         self.compute_s = self._seconds("compute_duration", "Token ids to logits, the longest batch of a request")
         self.postprocess_s = self._seconds("postprocess_duration", "Logits to labels and scores")
         self.request_tokens = self._histogram("request_tokens", "Tokens of one request", TOKENS)
+        self.qa_windows = self._histogram("qa_windows", "Windows of one question's context", SEQUENCES)
         self.inflight = self._gauge("inflight_requests", "Requests being answered now", [])
 
     def _declare_runtime(self) -> None:
@@ -152,6 +153,10 @@ class Metrics:
         if truncated:
             self.truncated_inputs.inc(truncated)
 
+    def question_answered(self, *, target: Target, windows: int) -> None:
+        """How many windows one question needed."""
+        self.qa_windows.labels(target.model, target.variant).observe(windows)
+
     def declare_variant(self, target: Target) -> None:
         """Create every series of a variant that can be asked for, at zero, loaded or not."""
         labels = (target.model, target.version, target.variant)
@@ -205,7 +210,14 @@ class Metrics:
 
     def _per_variant(self) -> tuple[Histogram, ...]:
         stages = (self.request_s, self.tokenize_s, self.queue_s, self.compute_s, self.postprocess_s)
-        return (*stages, self.request_tokens, self.batch_tokens, self.batch_sequences, self.batch_padding)
+        return (
+            *stages,
+            self.request_tokens,
+            self.qa_windows,
+            self.batch_tokens,
+            self.batch_sequences,
+            self.batch_padding,
+        )
 
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
         return Counter(f"intbert_{name}", text, labels, registry=self.registry)

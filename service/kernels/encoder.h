@@ -13,8 +13,11 @@ struct Batch {
     const std::int32_t* cumulative_lengths;  // (sequences + 1,)
     std::size_t tokens, sequences, longest;
 
+    // The first entry need not be 0: a part of a batch points into the whole one's lengths.
     Range sequence(std::size_t s) const {
-        return {static_cast<std::size_t>(cumulative_lengths[s]), static_cast<std::size_t>(cumulative_lengths[s + 1])};
+        const std::int32_t first = cumulative_lengths[0];
+        return {static_cast<std::size_t>(cumulative_lengths[s] - first),
+                static_cast<std::size_t>(cumulative_lengths[s + 1] - first)};
     }
 };
 

@@ -8,6 +8,10 @@ namespace {
 
 constexpr std::size_t threads_limit = 256;
 
+// A large batch passes through the model in parts of whole sequences, at most so many tokens a thread unless a sequence
+// is longer: their activations stay in the second-level cache, and the arena stays small.
+constexpr std::size_t part_tokens_max = 192;
+
 std::size_t checked_threads(std::size_t threads) {
     if (threads >= 1 && threads <= threads_limit) return threads;
     throw std::invalid_argument("threads is " + std::to_string(threads) + ", allowed are 1 to " +
@@ -71,15 +75,48 @@ void Session::run(const Batch& batch, std::int32_t* logits) {
         ~Release() { flag.clear(std::memory_order_release); }
     } release{busy_};
 
-    Workspace workspace{};
-    const std::size_t bytes = divide(nullptr, *model_, batch, team_.threads(), workspace);
-    if (bytes > arena_.bytes()) {
-        arena_ = AlignedBuffer();  // free before growing
-        arena_ = AlignedBuffer(bytes);
+    reserve(batch);
+    for (std::size_t first = 0; first < batch.sequences;) {
+        const Batch part = next_part(batch, first);
+        const auto tokens_before = static_cast<std::size_t>(batch.cumulative_lengths[first]);
+        run_part(part, logits + (model_->pooler ? first : tokens_before) * model_->outputs());
+        first += part.sequences;
     }
-    divide(arena_.as<std::byte>(), *model_, batch, team_.threads(), workspace);
-    number_positions(batch, workspace.positions);
-    auto job = [&](std::size_t thread) { encode(*model_, batch, workspace, team_, thread, logits); };
+}
+
+// The sequences from `first` on that are computed together.
+Batch Session::next_part(const Batch& batch, std::size_t first) const {
+    const std::int32_t* ends = batch.cumulative_lengths + first;
+    const std::size_t limit = part_tokens_max * team_.threads();
+    Batch part{batch.token_ids + *ends, batch.type_ids + *ends, ends, 0, 0, 0};
+    for (std::size_t s = first; s < batch.sequences; ++s) {
+        const auto length = static_cast<std::size_t>(batch.cumulative_lengths[s + 1] - batch.cumulative_lengths[s]);
+        if (part.sequences > 0 && part.tokens + length > limit) break;
+        part.tokens += length;
+        part.longest = std::max(part.longest, length);
+        ++part.sequences;
+    }
+    return part;
+}
+
+void Session::reserve(const Batch& batch) {
+    std::size_t bytes = 0;
+    for (std::size_t first = 0; first < batch.sequences;) {
+        const Batch part = next_part(batch, first);
+        Workspace workspace{};
+        bytes = std::max(bytes, divide(nullptr, *model_, part, team_.threads(), workspace));
+        first += part.sequences;
+    }
+    if (bytes <= arena_.bytes()) return;
+    arena_ = AlignedBuffer();  // free before growing
+    arena_ = AlignedBuffer(bytes);
+}
+
+void Session::run_part(const Batch& part, std::int32_t* logits) {
+    Workspace workspace{};
+    divide(arena_.as<std::byte>(), *model_, part, team_.threads(), workspace);
+    number_positions(part, workspace.positions);
+    auto job = [&](std::size_t thread) { encode(*model_, part, workspace, team_, thread, logits); };
     team_.run(job);
 }
 

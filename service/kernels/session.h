@@ -27,6 +27,9 @@ public:
 
 private:
     void check_ids(const std::int32_t* ids, std::size_t count, std::size_t limit, const char* what) const;
+    Batch next_part(const Batch& batch, std::size_t first) const;
+    void reserve(const Batch& batch);
+    void run_part(const Batch& part, std::int32_t* logits);
     void number_positions(const Batch& batch, std::int32_t* positions) const;
 
     std::shared_ptr<const Model> model_;

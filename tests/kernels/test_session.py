@@ -140,6 +140,15 @@ def test_arena_grows_only_for_larger_batches() -> None:
     assert engine.arena_bytes() == 0
 
 
+def test_arena_does_not_grow_with_the_number_of_sequences() -> None:
+    """A batch of a hundred sequences needs the buffers of the few that are computed together."""
+    sessions = [_kernels.Session(_kernels.Model(PROGRAM.tensors(), "portable"), 1) for _ in range(2)]
+    for session, sequences in zip(sessions, (12, 100), strict=True):
+        batch = batch_of(PROGRAM, 1, [32] * sequences)
+        session.run(batch.token_ids, batch.type_ids, batch.cumulative_lengths)
+    assert sessions[0].arena_bytes == sessions[1].arena_bytes
+
+
 def test_model_outlives_its_tensors() -> None:
     """The arrays may be dropped after loading, although the word table is read in place."""
     program = random_program(1, Dimensions(channels=64, heads=2))

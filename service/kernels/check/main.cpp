@@ -85,7 +85,7 @@ bool check_program(check::Random& random, std::size_t program) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    const std::size_t programs = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 60;
+    const std::size_t programs = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 40;
     const unsigned long seed = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 1;
     check::Random random(static_cast<check::Random::result_type>(seed));
     bool equal = true;

@@ -47,6 +47,8 @@ def test_one_request_of_two_inputs(server: RunningServer, variant: str) -> None:
     assert changed.pop(f"batch_sequences_count(tiny,{variant})") == batches
     assert changed.pop(f"batch_padding_ratio_count(tiny,{variant})") == batches
     changed.pop(f"batch_padding_ratio_sum(tiny,{variant})", None)
+    # The other worker's buffers grow with the first batch that it gets, whenever that is.
+    assert changed.pop(f"variant_arena_bytes(tiny,{variant},2)", 0) >= 0
     stages = ("request", "tokenize", "queue", "compute", "postprocess")
     assert changed == {
         f"requests_total(200,/classify,tiny,{variant},2)": 1,

@@ -100,7 +100,7 @@ class _Build:
         sources = {name: source.sha256 for name, source in self.data.sources.items()}
         teacher_inputs = {**{key: sections[key] for key in RECIPE_SECTIONS_OF_TEACHER}, "sources": sources}
         stages.run("finetune", teacher_inputs, self.finetune)
-        trained = stages.run("quantise", sections["quantise"], self.quantise)
+        trained = stages.run("quantise", sections["quantise"] or {}, self.quantise)
         stages.run("export", {"report": sections["report"], "recipe": self.recipe_text}, self.export)
         verified = stages.run("verify", {}, self.verify)
         evaluated = stages.run("evaluate", {}, self.evaluate)

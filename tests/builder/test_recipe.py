@@ -1,12 +1,15 @@
 """The recipe's rules."""
 
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from intbert.builder.failure import RecipeError
-from intbert.builder.recipe import load_recipe, parse_recipe, smoke
+from intbert.builder.recipe import Recipe, load_recipe, parse_recipe, smoke
 
 MINIMAL = """
 [model]
@@ -88,3 +91,22 @@ def test_smoke_is_small() -> None:
     assert small.finetune.epochs <= 1
     assert small.data.train_examples_max is not None
     assert small.report.gate_allowed_drop == 100
+
+
+def test_documentation_names_every_field() -> None:
+    """The table in docs/building.md has a row for each field of the recipe, and no other."""
+    document = Path(__file__).parents[2].joinpath("docs", "building.md").read_text(encoding="utf-8")
+    table = document[document.index("## Recipe") :]
+    listed = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
+    assert listed == set(fields_of(Recipe, ""))
+
+
+def fields_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """Dotted names of all fields, those of optional tables too."""
+    for name, field in model.model_fields.items():
+        parts = get_args(field.annotation) or (field.annotation,)
+        tables = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
+        if not tables or field.description:
+            yield prefix + name
+        for table in tables:
+            yield from fields_of(table, f"{prefix}{name}.")

@@ -53,11 +53,12 @@ def test_interrupted_stage_keeps_its_folder(tmp_path: Path) -> None:
 
 
 def test_other_inputs_start_with_an_empty_folder(tmp_path: Path) -> None:
-    """Checkpoints of another recipe are never continued."""
+    """Checkpoints of another recipe are never continued, and not lost."""
     run(tmp_path, {"a": 1}, [])
     (tmp_path / "first" / "checkpoint").touch()
     run(tmp_path, {"a": 2}, [])
     assert not (tmp_path / "first" / "checkpoint").exists()
+    assert (tmp_path / "first.old" / "checkpoint").exists()
 
 
 def test_half_written_marker_counts_as_none(tmp_path: Path) -> None:

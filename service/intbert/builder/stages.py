@@ -34,12 +34,13 @@ class Stages:
     def run(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], JsonObject]) -> JsonObject:
         """Run `work(folder of the stage)` unless it is done for the same inputs; returns its JSON result.
 
-        A stage that was begun with the same inputs keeps its folder (checkpoints), one with others starts empty.
+        A stage that was begun with the same inputs keeps its folder (checkpoints); one with others starts empty, and what
+        it left before is kept once, as `<name>.old`.
         """
         self._chain = sha256((self._chain + json.dumps(inputs, sort_keys=True)).encode()).hexdigest()
         folder = self.folder / name
         if _read(folder / INPUTS_FILE) != {"sha256": self._chain}:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._set_aside(folder)
         elif (done := _read(folder / DONE_FILE)) is not None:
             self.say(f"{name}: already done")
             return done
@@ -49,6 +50,13 @@ class Stages:
         result = work(folder)
         _write(folder / DONE_FILE, result)
         return result
+
+    def _set_aside(self, folder: Path) -> None:
+        if folder.exists():
+            old = folder.with_name(f"{folder.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+            self.say(f"{folder.name}: recipe or data changed; the earlier result is in {old}")
 
 
 def _read(path: Path) -> JsonObject | None:

@@ -34,8 +34,8 @@ class Stages:
     def run(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], JsonObject]) -> JsonObject:
         """Run `work(folder of the stage)` unless it is done for the same inputs; returns its JSON result.
 
-        A stage that was begun with the same inputs keeps its folder (checkpoints); one with others starts empty, and what
-        it left before is kept once, as `<name>.old`.
+        A stage that was begun with the same inputs keeps its folder (checkpoints); one with others starts empty, and
+        what it left before is kept once, as `<name>.old`.
         """
         self._chain = sha256((self._chain + json.dumps(inputs, sort_keys=True)).encode()).hexdigest()
         folder = self.folder / name

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from intbert.builder.data_qa import Answer, Question, cut_question, load_questions, window_features
+from intbert.builder.data_qa import cut_question, load_questions, most_common_answer, window_features
 from intbert.builder.failure import DataError
 from intbert.builder.recipe import Recipe, SpanSection, parse_recipe
+from intbert.runtime.squad import LabelledAnswer, LabelledQuestion
 
 CONTEXT = "the film was great . the cat is fine ."
 
@@ -70,18 +71,19 @@ def test_bad_files_name_the_question(tmp_path: Path, paragraphs: list[dict[str, 
 
 def test_most_common_answer() -> None:
     """The answer given most often is trained, the first of several."""
-    answers = tuple(Answer(text=text, start=0) for text in ("a", "b", "b", "c"))
-    assert Question(id="x", text="?", context="", answers=answers).most_common_answer().text == "b"
+    answers = tuple(LabelledAnswer(text=text, start=0) for text in ("a", "b", "b", "c"))
+    question = LabelledQuestion(id="x", text="?", context="", answers=answers)
+    assert most_common_answer(question).text == "b"
 
 
 def test_windows_hold_the_answer(tokenizer: PreTrainedTokenizerFast) -> None:
     """Positions decode to the answer in every window that holds it; others point at the first token; none is lost."""
     context = "the film was a story . " * 12 + "the cat is lovely . " + "the plot was dull . " * 12
-    question = Question(
+    question = LabelledQuestion(
         id="x",
         text="where is the cat ?",
         context=context,
-        answers=(Answer(text="lovely", start=context.index("lovely")),),
+        answers=(LabelledAnswer(text="lovely", start=context.index("lovely")),),
     )
     span = SpanSection(window_tokens=32, overlap_tokens=8, question_tokens_max=12)
     features = window_features([question], tokenizer, span)

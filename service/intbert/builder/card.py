@@ -18,8 +18,7 @@ from intbert.builder.failure import BuildError
 from intbert.builder.footprint import measure_footprint
 from intbert.builder.prepared import PreparedData
 from intbert.builder.quantise import Exported, twin_logits
-from intbert.builder.recipe import Recipe
-from intbert.builder.score_spans import evaluate_questions
+from intbert.builder.recipe import Recipe, SpanSection
 from intbert.model.manifest import (
     Architecture,
     Card,
@@ -36,6 +35,8 @@ from intbert.runtime.batch import RaggedBatch
 from intbert.runtime.bench import bench, parse_shapes
 from intbert.runtime.engines import encode_known, known_digest
 from intbert.runtime.evaluate import Evaluation, evaluate
+from intbert.runtime.evaluate_spans import evaluate_spans
+from intbert.runtime.qa import QaParameters
 from intbert.runtime.reference import ReferenceEngine
 from intbert.runtime.verify import verify_sequences
 
@@ -187,7 +188,7 @@ def evaluate_variants(package: Package, recipe: Recipe, data: PreparedData) -> d
     results: dict[str, Evaluation] = {}
     for variant in package.manifest.variants:
         if data.dev_questions:
-            results[variant] = evaluate_questions(package, variant, data.dev_questions, recipe.span)
+            results[variant] = evaluate_spans(package, variant, data.dev_questions, lengths_of(recipe.span))
         else:
             results[variant] = evaluate(package, variant, data.dev_texts)
     first = next(iter(results.values()))
@@ -199,6 +200,16 @@ def evaluate_variants(package: Package, recipe: Recipe, data: PreparedData) -> d
             "engines": {name: result.engine for name, result in results.items()},
         },
     }
+
+
+def lengths_of(span: SpanSection) -> QaParameters:
+    """The service's parameters with the recipe's lengths."""
+    return QaParameters(
+        max_answer_len=span.answer_tokens_max,
+        overlap=span.overlap_tokens,
+        max_seq_len=span.window_tokens,
+        max_question_len=span.question_tokens_max,
+    )
 
 
 def measure_package(package: Package, shapes: Sequence[str]) -> dict[str, Any]:

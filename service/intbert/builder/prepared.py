@@ -7,11 +7,12 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerFast
 
 from intbert.builder.data import Source, load_splits
-from intbert.builder.data_qa import Question, load_questions, window_features
+from intbert.builder.data_qa import load_questions, window_features
 from intbert.builder.features import Feature, classification_features
 from intbert.builder.recipe import Recipe
 from intbert.runtime.batch import TokenSequence
 from intbert.runtime.examples import LabelledText
+from intbert.runtime.squad import LabelledQuestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class PreparedData:
     train: Sequence[Feature]
     holdout: Sequence[Feature]
     dev_texts: Sequence[LabelledText]  # empty for span QA
-    dev_questions: Sequence[Question]  # empty for classification
+    dev_questions: Sequence[LabelledQuestion]  # empty for classification
     dev_features: Sequence[Feature]  # as many as verification and error analysis need
     sources: Mapping[str, Source]
 

@@ -7,13 +7,13 @@ from intbert.model.package import Package
 from intbert.runtime import qa, squad_metric
 from intbert.runtime.batch import TokenSequence
 from intbert.runtime.evaluate import Evaluation, Progress, compute, engine_of
-from intbert.runtime.squad import GivenQuestion
+from intbert.runtime.squad import LabelledQuestion
 
 
 def evaluate_spans(
     package: Package,
     variant: str,
-    questions: Sequence[GivenQuestion],
+    questions: Sequence[LabelledQuestion],
     parameters: qa.QaParameters | None = None,
     *,
     kernels: str | None = None,
@@ -55,7 +55,7 @@ def evaluate_spans(
 
 
 def encode_all(
-    package: Package, questions: Sequence[GivenQuestion], parameters: qa.QaParameters
+    package: Package, questions: Sequence[LabelledQuestion], parameters: qa.QaParameters
 ) -> list[qa.EncodedQuestion]:
     """Windows of every question."""
     tokenizer, limit_tokens = package.tokenizer(), package.manifest.max_tokens

@@ -10,7 +10,7 @@ from intbert.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class GivenAnswer:
+class LabelledAnswer:
     """An answer's text and its offset in the context, in code points."""
 
     text: str
@@ -18,16 +18,16 @@ class GivenAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GivenQuestion:
+class LabelledQuestion:
     """One question about one context, with the answers that annotators gave."""
 
     id: str
     text: str
     context: str
-    answers: tuple[GivenAnswer, ...]
+    answers: tuple[LabelledAnswer, ...]
 
 
-def read_squad(path: Path) -> list[GivenQuestion]:
+def read_squad(path: Path) -> list[LabelledQuestion]:
     """All questions of a file. InputError names the file and the question, and says what is wrong."""
     try:
         content = path.read_bytes().decode("utf-8-sig")
@@ -36,7 +36,7 @@ def read_squad(path: Path) -> list[GivenQuestion]:
     return [question for paragraph in parse_squad(content, str(path)) for question in paragraph]
 
 
-def parse_squad(content: str, where: str) -> list[list[GivenQuestion]]:
+def parse_squad(content: str, where: str) -> list[list[LabelledQuestion]]:
     """The questions of a file's content, grouped by paragraph; paragraphs without questions are left out."""
     try:
         articles = json.loads(content)["data"]
@@ -51,7 +51,7 @@ def parse_squad(content: str, where: str) -> list[list[GivenQuestion]]:
     return [group for group in groups if group]
 
 
-def check_question(question: GivenQuestion, where: str) -> None:
+def check_question(question: LabelledQuestion, where: str) -> None:
     """InputError unless the question has a text, an answer, and offsets at which the context holds the answer."""
     place = f"{where}, question {question.id!r}"
     if not question.text.strip():
@@ -66,9 +66,13 @@ def check_question(question: GivenQuestion, where: str) -> None:
             raise InputError(message, code="invalid_question")
 
 
-def _paragraph(item: Mapping[str, Any], where: str) -> Iterator[GivenQuestion]:
+def _paragraph(item: Mapping[str, Any], where: str) -> Iterator[LabelledQuestion]:
     for entry in item["qas"]:
-        answers = tuple(GivenAnswer(text=answer["text"], start=answer["answer_start"]) for answer in entry["answers"])
-        question = GivenQuestion(id=str(entry["id"]), text=entry["question"], context=item["context"], answers=answers)
+        answers = tuple(
+            LabelledAnswer(text=answer["text"], start=answer["answer_start"]) for answer in entry["answers"]
+        )
+        question = LabelledQuestion(
+            id=str(entry["id"]), text=entry["question"], context=item["context"], answers=answers
+        )
         check_question(question, where)
         yield question

@@ -164,3 +164,23 @@ def test_holdout_is_a_partition(items: list[int], fraction: float, seed: int) ->
     assert sorted(kept + held) == numbered
     assert len(held) == round(len(items) * fraction)
     assert (kept, held) == split_holdout(numbered, fraction, seed)
+
+
+def test_a_hub_data_set_is_read_by_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the hub's own loader, here on a local folder; a split that does not exist is named."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "reviews"
+    folder.mkdir()
+    for split in ("train", "test"):
+        (folder / f"{split}.csv").write_text("sentence,label\na fine film,1\ndull,0\nso so,0\n", encoding="utf-8")
+    table = {"source": "hub", "hub_name": str(folder), "columns": {"text": "sentence", "label": "label"}}
+    model = {"name": "m", "backbone": "b"}
+
+    def splits(train: str) -> Splits:
+        data = {**table, "train": [train], "dev": ["test"], "holdout_fraction": 0.0}
+        return load_splits(parse_recipe({"model": model, "data": data}, "test"), tmp_path)
+
+    assert [item.text for item in splits("train").train] == ["a fine film", "dull", "so so"]
+    assert splits("train").labels == ("0", "1")
+    with pytest.raises(DataError, match="'nosuch'"):
+        splits("nosuch")

@@ -90,3 +90,11 @@ def _own_engine(folder: Path, configuration: Path) -> Iterator[Engine]:
     finally:
         process.terminate()
         process.wait(timeout=60)
+        _unmount_below(folder)
+
+
+def _unmount_below(folder: Path) -> None:
+    """dockerd leaves the mount of the host's network name space behind, and the folder could not be removed."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in reversed([mount for mount in mounts if mount.startswith(f"{folder}/")]):
+        run(["umount", place])

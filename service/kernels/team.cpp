@@ -1,5 +1,10 @@
 #include "team.h"
 
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
+
 namespace intbert {
 namespace {
 
@@ -27,9 +32,46 @@ void advance(std::atomic<std::uint32_t>& value) {
     value.notify_all();
 }
 
+#if defined(__linux__)
+
+int current_processor() { return sched_getcpu(); }
+
+// Processors that this thread may use, without `taken`.
+std::vector<int> other_processors(int taken) {
+    cpu_set_t allowed;
+    std::vector<int> others;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return others;
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (cpu != taken && CPU_ISSET(static_cast<std::size_t>(cpu), &allowed)) others.push_back(cpu);
+    }
+    return others;
+}
+
+// Every worker gets its own share of the processors; nothing happens when there are too few.
+void spread(std::vector<std::thread>& workers, const std::vector<int>& processors) {
+    if (processors.size() < workers.size()) return;
+    for (std::size_t worker = 0; worker < workers.size(); ++worker) {
+        cpu_set_t own;
+        CPU_ZERO(&own);
+        for (std::size_t i = worker; i < processors.size(); i += workers.size()) {
+            CPU_SET(static_cast<std::size_t>(processors[i]), &own);
+        }
+        pthread_setaffinity_np(workers[worker].native_handle(), sizeof own, &own);
+    }
+}
+
+#else
+
+int current_processor() { return -1; }
+std::vector<int> other_processors(int) { return {}; }
+void spread(std::vector<std::thread>&, const std::vector<int>&) {}
+
+#endif
+
 }  // namespace
 
-Team::Team(std::size_t threads) : threads_(threads) {
+Team::Team(std::size_t threads) : threads_(threads), processor_(threads) {
+    for (std::atomic<int>& processor : processor_) processor = -1;
     workers_.reserve(threads - 1);
     for (std::size_t thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
 }
@@ -43,9 +85,26 @@ Team::~Team() {
 void Team::start(Function function, void* context) {
     function_ = function;
     context_ = context;
-    if (threads_ > 1) advance(job_);
+    if (threads_ > 1) {
+        separate();
+        advance(job_);
+    }
     function(context, 0);
     barrier();
+}
+
+void Team::separate() {
+    const int mine = current_processor();
+    if (mine < 0) return;
+    processor_[0].store(mine, std::memory_order_relaxed);
+    for (std::size_t thread = 1; thread < threads_; ++thread) {
+        const int own = processor_[thread].load(std::memory_order_relaxed);
+        for (std::size_t other = 0; other < thread; ++other) {
+            if (own < 0 || own == processor_[other].load(std::memory_order_relaxed)) {
+                return spread(workers_, other_processors(mine));
+            }
+        }
+    }
 }
 
 void Team::meet() {
@@ -63,6 +122,7 @@ void Team::work(std::size_t thread) {
         wait_while_equal(job_, seen);
         if (stopping_) return;
         function_(context_, thread);
+        processor_[thread].store(current_processor(), std::memory_order_relaxed);
         barrier();
     }
 }

@@ -1,5 +1,9 @@
 // The threads of one session. They meet at barriers inside a run: they spin briefly and then sleep, so that a session
 // without work uses no CPU. With one thread nothing here costs anything.
+//
+// Threads that wake each other and wait for each other look to a scheduler like one thread: it may keep them on one
+// processor, where they take turns, and never find an imbalance to mend. So a team that finds two of its threads on one
+// processor gives its workers processors of their own, away from the caller's.
 #pragma once
 
 #include <atomic>
@@ -34,6 +38,7 @@ private:
     using Function = void (*)(void* context, std::size_t thread);
 
     void start(Function function, void* context);
+    void separate();
     void meet();
     void work(std::size_t thread);
 
@@ -44,6 +49,7 @@ private:
     alignas(64) std::atomic<std::uint32_t> job_{0};    // rises by one a job
     alignas(64) std::atomic<std::uint32_t> phase_{0};  // rises by one a barrier
     alignas(64) std::atomic<std::uint32_t> arrived_{0};
+    std::vector<std::atomic<int>> processor_;  // where each worker was when it last finished; -1: not known
     std::vector<std::thread> workers_;
 };
 

@@ -17,8 +17,8 @@ MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 class DistillationSettings:
     """Weights of the losses and the treatment of the 8-bit steps."""
 
-    task_weight: float = 0.3
-    logit_weight: float = 1.0  # KL (classes, spans) or MSE (scores, several labels) to the teacher's logits
+    task_weight: float = 0.0  # the labels; on training data the teacher tells more
+    logit_weight: float = 1.0  # to the teacher's logits, see `logit_loss`
     hidden_weight: float = 1.0  # MSE to the teacher's hidden states over their power, mean of all layers
     temperature: float = 2.0
     step_learning_rate_factor: float = (
@@ -119,12 +119,18 @@ def task_loss(logits: list[Tensor], inputs: dict[str, Any], problem_type: str) -
 
 
 def logit_loss(student: Tensor, teacher: Tensor, problem_type: str, temperature: float) -> Tensor:
-    """KL at `temperature` between distributions; MSE where the outputs are none."""
+    """KL at `temperature` between span distributions; between classes plus the squared error over the teacher's power.
+
+    KL alone is blind to the scale of confident logits. MSE where the outputs are no distribution.
+    """
     if problem_type in ("multi_label_classification", "regression"):
         return functional.mse_loss(student, teacher)
     log_student = functional.log_softmax(student / temperature, dim=-1)
     log_teacher = functional.log_softmax(teacher / temperature, dim=-1)
-    return functional.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2
+    loss = functional.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2
+    if problem_type == "span_qa":
+        return loss
+    return loss + functional.mse_loss(student, teacher) / teacher.square().mean()
 
 
 def hidden_loss(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], mask: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from intbert.builder.averaging import average_weights
 from intbert.builder.backbone import load_model
 from intbert.builder.features import Feature, padding_collator
 from intbert.builder.memory import check_memory
-from intbert.builder.recipe import ProblemType, Recipe
+from intbert.builder.recipe import FinetuneSection, ProblemType, QuantiseSection, Recipe
 from intbert.builder.training_log import Say, report_to
 
 CHECKPOINTS_KEPT = 2
@@ -84,34 +84,55 @@ def training_arguments(
     recipe: Recipe, folder: Path, *, evaluate: bool, progress: bool, examples: int
 ) -> TrainingArguments:
     """The Trainer's arguments for the teacher."""
-    settings = recipe.finetune
-    steps = max(1, round(settings.epochs * -(-examples // settings.batch_examples)))
+    return section_arguments(
+        recipe,
+        recipe.finetune,
+        folder,
+        evaluate=evaluate,
+        progress=progress,
+        examples=examples,
+        bf16=recipe.finetune.bf16,
+        load_best_model_at_end=evaluate and recipe.finetune.average is None,  # averaging goes on from the end
+        metric_for_best_model="accuracy" if recipe.model.problem_type == "single_label_classification" else "loss",
+    )
+
+
+def section_arguments(
+    recipe: Recipe,
+    section: FinetuneSection | QuantiseSection,
+    folder: Path,
+    *,
+    evaluate: bool,
+    progress: bool,
+    examples: int,
+    **more: Any,
+) -> TrainingArguments:
+    """What fine-tuning and quantisation-aware training have in common; `more` are the Trainer's own names."""
+    steps = max(1, round(section.epochs * -(-examples // section.batch_examples)))
     return TrainingArguments(
         output_dir=str(folder),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_examples,
-        per_device_eval_batch_size=settings.batch_examples,
-        learning_rate=settings.learning_rate,
-        warmup_steps=round(settings.warmup_fraction * steps),
-        weight_decay=settings.weight_decay,
+        num_train_epochs=section.epochs,
+        per_device_train_batch_size=section.batch_examples,
+        per_device_eval_batch_size=section.batch_examples,
+        learning_rate=section.learning_rate,
+        warmup_steps=round(section.warmup_fraction * steps),
+        weight_decay=section.weight_decay,
         seed=recipe.seed,
         data_seed=recipe.seed,
-        bf16=settings.bf16,
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
         train_sampling_strategy="group_by_length",
         remove_unused_columns=False,
         label_names=["start_positions", "end_positions"] if recipe.model.problem_type == "span_qa" else ["labels"],
         eval_strategy="steps" if evaluate else "no",
-        eval_steps=settings.checkpoint_steps,
+        eval_steps=section.checkpoint_steps,
         save_strategy="steps",
-        save_steps=settings.checkpoint_steps,
+        save_steps=section.checkpoint_steps,
         save_total_limit=CHECKPOINTS_KEPT,
-        load_best_model_at_end=evaluate and settings.average is None,  # averaging goes on from the end
-        metric_for_best_model="accuracy" if recipe.model.problem_type == "single_label_classification" else "loss",
         logging_steps=LOG_STEPS,
         disable_tqdm=not progress,
         report_to="none",
+        **more,
     )
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from intbert.builder.features import Feature, padding_collator
-from intbert.builder.finetune import CHECKPOINTS_KEPT, LOG_STEPS, selection_metric
+from intbert.builder.finetune import section_arguments, selection_metric
 from intbert.builder.prepared import PreparedData
 from intbert.builder.quantise import (
     DistillationSettings,
@@ -50,8 +50,14 @@ def train_student(
             problem_type=recipe.model.problem_type,
             settings=distillation_settings(recipe),
             model=model,
-            args=student_arguments(
-                recipe, folder / "checkpoints", len(data.train), evaluate=bool(data.holdout), progress=progress
+            # The last step is kept, never the best one: only there are the ranges frozen.
+            args=section_arguments(
+                recipe,
+                recipe.quantise,
+                folder / "checkpoints",
+                evaluate=bool(data.holdout),
+                progress=progress,
+                examples=len(data.train),
             ),
             train_dataset=data.train,
             eval_dataset=data.holdout or None,
@@ -102,35 +108,3 @@ def calibration_batches(
     collate = padding_collator(tokenizer, recipe.finetune.pad_multiple)
     for start in range(0, count, CALIBRATION_BATCH):
         yield dict(collate(features[start : start + CALIBRATION_BATCH]))
-
-
-def student_arguments(
-    recipe: Recipe, folder: Path, examples: int, *, evaluate: bool, progress: bool
-) -> TrainingArguments:
-    """The Trainer's arguments for quantisation-aware training. The last step is kept: only there are ranges frozen."""
-    section = recipe.quantise
-    steps = max(1, round(section.epochs * -(-examples // section.batch_examples)))
-    return TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=section.epochs,
-        per_device_train_batch_size=section.batch_examples,
-        per_device_eval_batch_size=section.batch_examples,
-        learning_rate=section.learning_rate,
-        warmup_steps=round(section.warmup_fraction * steps),
-        weight_decay=section.weight_decay,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
-        train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,
-        label_names=["start_positions", "end_positions"] if recipe.model.problem_type == "span_qa" else ["labels"],
-        eval_strategy="steps" if evaluate else "no",
-        eval_steps=section.checkpoint_steps,
-        save_strategy="steps",
-        save_steps=section.checkpoint_steps,
-        save_total_limit=CHECKPOINTS_KEPT,
-        logging_steps=LOG_STEPS,
-        disable_tqdm=not progress,
-        report_to="none",
-    )

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,10 @@ class Tokenizer:
 
     def pair_layout(self) -> PairLayout:
         """Where special tokens stand around a pair; read off an encoded pair, so any BERT-like template works."""
+        return self._pair_layout
+
+    @cached_property
+    def _pair_layout(self) -> PairLayout:
         framed = self._inner.encode("a", "b")
         ids, types, parts = framed.ids, framed.type_ids, framed.sequence_ids
         first, second = parts.index(0), parts.index(1)

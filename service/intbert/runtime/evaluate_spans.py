@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from intbert.errors import InputError
 from intbert.model.package import Package
 from intbert.runtime import qa, squad_metric
-from intbert.runtime.batch import TokenSequence
 from intbert.runtime.evaluate import Evaluation, Progress, compute, engine_of
 from intbert.runtime.squad import LabelledQuestion
 
@@ -28,11 +27,7 @@ def evaluate_spans(
         raise InputError("there is nothing to evaluate", code="empty_file")
     engine = engine_of(package, variant, kernels=kernels)
     encoded = encode_all(package, questions, asked)
-    windows = [
-        TokenSequence(token_ids=window.token_ids, type_ids=window.type_ids)
-        for item in encoded
-        for window in item.windows
-    ]
+    windows = [sequence for item in encoded for sequence in item.sequences()]
     computed = compute(engine, windows, threads=threads, per_token=True, progress=progress)
     logits = iter(computed.logits)
     exact = f1 = 0.0

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from intbert.errors import InputError
 from intbert.model.tokenizer import TextTokens, Tokenizer
 from intbert.runtime.answers import ModelRef, Timings, Usage, digest_of
+from intbert.runtime.batch import TokenSequence
 from intbert.runtime.spans import find_spans
 from intbert.runtime.windows import Window, split_windows
 
@@ -76,6 +77,10 @@ class EncodedQuestion:
     offsets: NDArray[np.int32]  # (context tokens, 2) code points
     windows: tuple[Window, ...]
     question_tokens_dropped: int
+
+    def sequences(self) -> list[TokenSequence]:
+        """What the engine has to compute, one a window."""
+        return [TokenSequence(token_ids=window.token_ids, type_ids=window.type_ids) for window in self.windows]
 
     @property
     def usage(self) -> Usage:

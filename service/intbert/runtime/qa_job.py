@@ -50,11 +50,7 @@ class QaJob:
         ]
 
     def sequences(self, prepared: list[EncodedQuestion]) -> list[TokenSequence]:
-        return [
-            TokenSequence(token_ids=window.token_ids, type_ids=window.type_ids)
-            for encoded in prepared
-            for window in encoded.windows
-        ]
+        return [sequence for encoded in prepared for sequence in encoded.sequences()]
 
     def finish(
         self, target: Target, prepared: list[EncodedQuestion], outputs: Sequence[Output], clock: Clock

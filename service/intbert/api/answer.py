@@ -1,8 +1,8 @@
 """What every inference route does once it knows its job: ask the service, count, write the answer."""
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -21,9 +21,13 @@ AnyResult = TypeVar("AnyResult", bound=Result)
 
 
 async def respond(
-    request: Request, service: InferenceService, metrics: Metrics, job: Job[Prepared, AnyResult]
+    request: Request,
+    service: InferenceService,
+    metrics: Metrics,
+    job: Job[Prepared, AnyResult],
+    write: Callable[[AnyResult], Any] = document,
 ) -> Response:
-    """The answer to `job`. Errors are raised: the application's handlers know the table."""
+    """The answer to `job`, as `write` puts it. Errors are raised: the application's handlers know the table."""
     exchange: Exchange = request.state.exchange
     try:
         result = await unless_disconnected(request, service.answer(job))
@@ -35,7 +39,7 @@ async def respond(
         for usage in result.usage:
             metrics.question_answered(target=exchange.target, windows=usage.windows)
     headers = {"server-timing": server_timing(result.timings)}
-    return Response(to_json(document(result)), media_type="application/json", headers=headers)
+    return Response(to_json(write(result)), media_type="application/json", headers=headers)
 
 
 async def unless_disconnected(request: Request, answer: Awaitable[Answer]) -> Answer:

@@ -18,8 +18,9 @@ from starlette.responses import Response
 from structlog.typing import FilteringBoundLogger
 
 from intbert.api import operations
+from intbert.api.adapters.errors import failure
 from intbert.api.classify import classify
-from intbert.api.errors import HttpError, problem
+from intbert.api.errors import HttpError
 from intbert.api.exchange import ExchangeMiddleware
 from intbert.api.openapi import describe, problems, request_body
 from intbert.api.qa import answer_questions
@@ -169,7 +170,7 @@ def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics) -
 def _add_errors(app: FastAPI) -> None:
     def respond(request: Request, error: Exception) -> Response:
         request.state.exchange.error = error
-        return problem(error, request_id=request.state.exchange.request_id)
+        return failure(error, path=request.url.path, request_id=request.state.exchange.request_id)
 
     async def on_error(request: Request, error: Exception) -> Response:
         return respond(request, error)

@@ -84,11 +84,8 @@ def judge(error: Exception) -> Verdict:
 
 
 def problem(error: Exception, *, request_id: str) -> Response:
-    """The answer for `error`. A fault that is not in the tree says nothing about the inside."""
-    verdict = judge(error)
-    known = (
-        error if isinstance(error, IntbertError) else IntbertError("the server failed; its log has this request's id")
-    )
+    """The answer for `error` as a problem document."""
+    verdict, known = judge(error), public_error(error)
     body = {
         **known.details,
         "type": "about:blank",
@@ -99,8 +96,24 @@ def problem(error: Exception, *, request_id: str) -> Response:
         "request_id": request_id,
     }
     return Response(
-        to_json(body), status_code=verdict.status, media_type=PROBLEM_TYPE, headers=_headers(known, verdict.status)
+        to_json(body), status_code=verdict.status, media_type=PROBLEM_TYPE, headers=retry_headers(known, verdict.status)
     )
+
+
+def public_error(error: Exception) -> IntbertError:
+    """What a client may know of `error`: a fault that is not in the tree says nothing about the inside."""
+    if isinstance(error, IntbertError):
+        return error
+    return IntbertError("the server failed; its log has this request's id")
+
+
+def retry_headers(error: IntbertError, status: int) -> dict[str, str]:
+    """The error's own headers, and when to come back."""
+    if isinstance(error, HttpError):
+        return error.headers
+    if isinstance(error, OverloadedError):
+        return {"retry-after": str(max(1, math.ceil(error.retry_after_ms / 1000)))}
+    return {"retry-after": str(UNAVAILABLE_RETRY_S)} if status == 503 else {}
 
 
 def invalid_body(error: ValidationError) -> HttpError:
@@ -120,7 +133,7 @@ def invalid_body(error: ValidationError) -> HttpError:
 def field_path(location: Sequence[int | str]) -> str:
     """`("inputs", "list", 3, "pair", "text")` as `inputs[3].text`: the tags of the shapes of `inputs` are left out."""
     parts = list(location)
-    if parts[:1] == ["inputs"] and len(parts) > 1:
+    if parts[:1] in (["inputs"], ["input"]) and len(parts) > 1 and isinstance(parts[1], str):
         tag = parts.pop(1)
         if tag == "list" and len(parts) > 2:
             parts.pop(2)
@@ -138,11 +151,3 @@ def _message(item: Any) -> str:
 
 def _title(status: int) -> str:
     return "Client Closed Request" if status == 499 else HTTPStatus(status).phrase
-
-
-def _headers(error: IntbertError, status: int) -> dict[str, str]:
-    if isinstance(error, HttpError):
-        return error.headers
-    if isinstance(error, OverloadedError):
-        return {"retry-after": str(max(1, math.ceil(error.retry_after_ms / 1000)))}
-    return {"retry-after": str(UNAVAILABLE_RETRY_S)} if status == 503 else {}

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from intbert.api.errors import judge, problem
+from intbert.api.adapters.errors import failure
+from intbert.api.errors import judge
 from intbert.errors import OverloadedError
 from intbert.telemetry.metrics import Metrics, Target
 
 BUSY_RETRY_MS = 1000
-ROUTINE = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
+ROUTINE = frozenset({"/livez", "/readyz", "/startupz", "/metrics", "/v2/health/live", "/v2/health/ready"})
+V2_INFER = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~:+/=@-]{1,128}")
 
 
@@ -60,7 +63,8 @@ class ExchangeMiddleware:
         started_s = time.perf_counter()
         exchange = Exchange(request_id=_request_id(scope))
         scope.setdefault("state", {})["exchange"] = exchange
-        counted = scope["method"] == "POST" and scope["path"] in self._counted
+        endpoint = endpoint_of(scope["path"])
+        counted = scope["method"] == "POST" and endpoint in self._counted
         if counted:
             self._enter(1)
         try:
@@ -69,7 +73,7 @@ class ExchangeMiddleware:
             duration_s = time.perf_counter() - started_s
             if counted:
                 self._enter(-1)
-                self._count(scope, exchange, duration_s)
+                self._count(endpoint, exchange, duration_s)
             self._log(scope, exchange, duration_s)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange, *, full: bool) -> None:
@@ -84,7 +88,7 @@ class ExchangeMiddleware:
 
         if full:
             exchange.error = _too_busy(self._requests_max)
-            await problem(exchange.error, request_id=exchange.request_id)(scope, receive, send_marked)
+            await _failure(scope, exchange, exchange.error)(scope, receive, send_marked)
             return
         try:
             await self._app(scope, receive, send_marked)
@@ -92,17 +96,17 @@ class ExchangeMiddleware:
             exchange.error = error
             self._logger.error("request failed", request_id=exchange.request_id, exc_info=error)
             if exchange.status == 0:
-                await problem(error, request_id=exchange.request_id)(scope, receive, send_marked)
+                await _failure(scope, exchange, error)(scope, receive, send_marked)
 
     def _enter(self, change: int) -> None:
         self._inflight += change
         self._metrics.inflight.set(self._inflight)
 
-    def _count(self, scope: Scope, exchange: Exchange, duration_s: float) -> None:
+    def _count(self, endpoint: str, exchange: Exchange, duration_s: float) -> None:
         if exchange.error is not None:
             self._metrics.request_failed(judge(exchange.error).reason)
         self._metrics.request_finished(
-            endpoint=scope["path"], target=exchange.target, code=exchange.status or 499, duration_s=duration_s
+            endpoint=endpoint, target=exchange.target, code=exchange.status or 499, duration_s=duration_s
         )
 
     def _log(self, scope: Scope, exchange: Exchange, duration_s: float) -> None:
@@ -114,6 +118,15 @@ class ExchangeMiddleware:
         if exchange.error is not None:
             fields["code"] = getattr(exchange.error, "code", "internal")
         getattr(self._logger, level)("request", request_id=exchange.request_id, duration_ms=duration_s * 1000, **fields)
+
+
+def endpoint_of(path: str) -> str:
+    """The label of a path in the metrics: the path itself, but one for all models of the Open Inference Protocol."""
+    return "/v2/infer" if V2_INFER.fullmatch(path) else path
+
+
+def _failure(scope: Scope, exchange: Exchange, error: Exception) -> Response:
+    return failure(error, path=scope["path"], request_id=exchange.request_id)
 
 
 def _too_busy(requests_max: int) -> OverloadedError:

@@ -25,6 +25,11 @@ TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 RATIOS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75)
 
+# The values of the label `endpoint`; one for every version of every model at the Open Inference Protocol.
+ENDPOINTS = (
+    *("/classify", "/qa"),
+    *("/predict", "/v1/classify", "/v2/infer", "/hf/text-classification", "/hf/question-answering"),
+)
 WORKER_STATES = ("idle", "busy", "stopped")
 DROP_REASONS = ("overloaded", "deadline", "cancelled", "unavailable", "internal")
 FAILURE_REASONS = ("invalid", "too_long", "overloaded", "deadline", "cancelled", "unavailable", "internal")
@@ -61,7 +66,7 @@ class Metrics:
         self,
         registry: CollectorRegistry,
         *,
-        endpoints: Iterable[str] = ("/classify", "/qa"),
+        endpoints: Iterable[str] = ENDPOINTS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.registry = registry

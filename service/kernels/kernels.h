@@ -90,6 +90,10 @@ struct KernelSet {
     bool (*supported)();  // by this CPU and operating system
     ColumnOrder order;
 
+    // 128 where the multiply-add takes s8 by s8: the linear layers then multiply input - 128, and their biases, made
+    // at load, include what that leaves out. 0 where it takes u8 by s8.
+    std::int32_t input_offset = 0;
+
     // Packs 64 output channels: weight (columns <= 64, inputs) row-major, absent columns and inputs are zero.
     // packed: 64 * round_up(inputs, 4) bytes.
     void (*pack_block)(const std::int8_t* weight, std::size_t columns, std::size_t inputs, std::int8_t* packed);

@@ -43,6 +43,18 @@ void expect_shape(const std::string& name, const Tensor& tensor, std::size_t row
                                 ", expected " + shape_text(rows, columns));
 }
 
+// (2.1) for kernels that multiply input - offset. Adds modulo 2^32, as vectors do; bound (9.1) holds for the true sum.
+std::vector<std::int32_t> offset_bias(const std::int32_t* bias, const std::int8_t* weight, std::size_t outputs,
+                                      std::size_t inputs, std::int32_t offset) {
+    std::vector<std::int32_t> result(bias, bias + outputs);
+    for (std::size_t o = 0; o < outputs && offset != 0; ++o) {
+        const std::int32_t sum = std::accumulate(weight + o * inputs, weight + (o + 1) * inputs, 0);
+        result[o] = static_cast<std::int32_t>(static_cast<std::uint32_t>(bias[o]) +
+                                              static_cast<std::uint32_t>(offset * sum));
+    }
+    return result;
+}
+
 }  // namespace
 
 Model::Model(const Tensors& tensors, const KernelSet& kernels) : kernels_(kernels) {
@@ -215,7 +227,8 @@ Linear Model::read_linear(const TensorReader& tensors, const std::string& name, 
         kernels_.pack_block(block.data(), block_columns, linear.inputs, packed + b * block_columns * linear.inputs);
     }
     linear.weight = packed;
-    linear.bias = ordered(tensors.s32(name + ".bias", outputs), rows.outputs, kernels_.order.column32);
+    const auto bias = offset_bias(tensors.s32(name + ".bias", outputs), values, outputs, inputs, kernels_.input_offset);
+    linear.bias = ordered(bias.data(), rows.outputs, kernels_.order.column32);
     return linear;
 }
 

@@ -1,6 +1,7 @@
 """A tiny BERT checkpoint and tiny data sets: real files, built in a moment."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,15 @@ def write_questions(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny models gain nothing from more, and on a busy machine two threads wait for each other all the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny checkpoint's folder."""
@@ -125,6 +135,20 @@ def similarity(sentiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         ]
         text = "\n".join(json.dumps(pair) for pair in pairs)
         (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def topics(sentiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the sentiment data with any number of labels a text: what is true of it, none included."""
+    folder = tmp_path_factory.mktemp("topics")
+    for name in ("train.tsv", "dev.tsv"):
+        lines = ["sentence\ttopics"]
+        for row in (sentiment / name).read_text(encoding="utf-8").splitlines()[1:]:
+            text, label = row.split("\t")
+            found = [word for word in ("film", "music") if word in text.split()]
+            lines.append(f"{text}\t{'|'.join(['good'] * int(label) + found)}")
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
 

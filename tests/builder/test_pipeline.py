@@ -7,7 +7,8 @@ import pytest
 from intbert.builder.failure import BuildError
 from intbert.builder.pipeline import build
 from intbert.model.package import Package
-from tests.builder.tiny_recipes import SIMILARITY, SPANS, write_recipe
+from tests.api.conftest import run_server
+from tests.builder.tiny_recipes import SIMILARITY, SPANS, TOPICS, write_recipe
 
 
 def test_package_is_complete(built: tuple[Path, Package]) -> None:
@@ -87,3 +88,25 @@ def test_pair_regression_build(tmp_path: Path, checkpoint: Path, similarity: Pat
     assert package.manifest.problem_type == "regression"
     assert package.manifest.known_answers[0].text_pair is not None
     assert set(package.manifest.card.metrics["int8"]) == {"pearson", "spearman"}
+
+
+def test_multi_label_build(tmp_path: Path, checkpoint: Path, topics: Path) -> None:
+    """Texts with none, one or several labels build a package that decides each label by itself, over HTTP too."""
+    store = tmp_path / "store"
+    package = build(
+        recipe_path=write_recipe(tmp_path, TOPICS, checkpoint),
+        store=store,
+        work_dir=tmp_path / "work",
+        data_root=topics,
+        progress=False,
+    )
+    assert package.manifest.problem_type == "multi_label_classification"
+    assert package.manifest.card.metrics["int8"]["f1_micro"] > 80
+    text = "the film was great with music"
+    with run_server(store) as server, server.client() as client:
+        for variant in ("int8", "fp32"):
+            body = {"inputs": text, "parameters": {"variant": variant}}
+            answer = client.post("/classify", json=body).json()["results"][0]
+            scores = {entry["label"]: entry["score"] for entry in answer}
+            assert sorted(scores) == ["film", "good", "music"]
+            assert sum(score > 0.5 for score in scores.values()) >= 2  # sigmoid each, they do not compete

@@ -110,3 +110,11 @@ def fields_of(model: type[BaseModel], prefix: str) -> Iterator[str]:
             yield prefix + name
         for table in tables:
             yield from fields_of(table, f"{prefix}{name}.")
+
+
+def test_bench_shapes_fit_the_model() -> None:
+    """A shape that the model can't take is refused before anything is trained; the usual shapes are cut to fit."""
+    short = MINIMAL.replace('backbone = "b"', 'backbone = "b"\ntokens_max = 64')
+    assert parse_recipe(tomllib.loads(short), "here.toml").shapes_to_bench == ("1x32",)
+    assert "1x128 is longer than model.tokens_max = 64" in complaint(short + '[report]\nbench_shapes = ["1x128"]\n')
+    assert "bench_shapes" in complaint(short + '[report]\nbench_shapes = ["1by16"]\n')

@@ -49,6 +49,28 @@ tokens_max = 32
 epochs = 0.5
 """
 
+TOPICS = """
+seed = 3
+[model]
+name = "tiny-topics"
+backbone = "{checkpoint}"
+problem_type = "multi_label_classification"
+labels = ["good", "film", "music"]
+tokens_max = 64
+[data]
+train = ["train.tsv"]
+dev = ["dev.tsv"]
+columns = {{ text = "sentence", label = "topics" }}
+[finetune]
+epochs = 6
+dropout = 0.0
+learning_rate = 2e-3
+tokens_max = 32
+batch_examples = 8
+[quantise]
+epochs = 0.5
+"""
+
 SPANS = """
 seed = 3
 [model]

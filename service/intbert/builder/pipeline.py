@@ -194,7 +194,7 @@ class _Build:
         exported = exported_of(draft)
         texts = [(item["input_ids"], item["token_type_ids"]) for item in self.data.dev_features]
         errors = layer_report(exported, self.teacher(), texts[: self.recipe.report.error_texts])
-        return {**measure_package(draft, self.recipe.report.bench_shapes), "layer_error": errors}
+        return {**measure_package(draft, self.recipe.shapes_to_bench), "layer_error": errors}
 
     def write(self, draft: Package, manifest: Manifest, destination: Path, *, replace: bool) -> Package:
         """The draft's files with card and report, into the store."""

@@ -10,6 +10,7 @@ from intbert.builder.failure import RecipeError
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression", "span_qa"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+USUAL_SHAPES = ("1x32", "1x128", "8x128")
 SMOKE_TRAIN_EXAMPLES = 256
 SMOKE_DEV_EXAMPLES = 64
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -166,8 +167,10 @@ class ReportSection(Section):
     )
     gate_allowed_drop: float = Field(default=0.7, description="Points that int8 may lose against FP32 on the dev data.")
     verify_texts: int = Field(default=200, ge=1, description="Dev examples whose int32 logits must agree everywhere.")
-    bench_shapes: tuple[str, ...] = Field(
-        default=("1x32", "1x128", "8x128"), description="Shapes of the latency measurement: sequences x tokens."
+    bench_shapes: tuple[Annotated[str, Field(pattern=r"^[1-9]\d*x[1-9]\d*$")], ...] | None = Field(
+        default=None,
+        description="Shapes of the latency measurement, sequences x tokens; "
+        "none: 1x32, 1x128 and 8x128 as far as the model takes them.",
     )
     error_texts: int = Field(default=64, ge=1, description="Dev examples for the error of each layer.")
 
@@ -190,6 +193,24 @@ class Recipe(Section):
         if self.model.problem_type in ("regression", "span_qa") and self.model.labels:
             raise ValueError(f"labels are meaningless for problem_type {self.model.problem_type!r}")
         return self
+
+    @model_validator(mode="after")
+    def _shapes_fit_model(self) -> Self:
+        for shape in self.report.bench_shapes or ():
+            if _tokens(shape) > self.model.tokens_max:
+                raise ValueError(
+                    f"report.bench_shapes: {shape} is longer than model.tokens_max = {self.model.tokens_max}; "
+                    "choose a shorter shape"
+                )
+        return self
+
+    @property
+    def shapes_to_bench(self) -> tuple[str, ...]:
+        """`report.bench_shapes`, or the usual ones that the model takes (the shortest cut down when it takes none)."""
+        if self.report.bench_shapes is not None:
+            return self.report.bench_shapes
+        fitting = tuple(shape for shape in USUAL_SHAPES if _tokens(shape) <= self.model.tokens_max)
+        return fitting or (f"1x{self.model.tokens_max}",)
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -233,6 +254,10 @@ def smoke(recipe: Recipe) -> Recipe:
             ),
         }
     )
+
+
+def _tokens(shape: str) -> int:
+    return int(shape.partition("x")[2])
 
 
 def _lists_to_tuples(node: Any) -> Any:

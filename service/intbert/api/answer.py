@@ -75,6 +75,16 @@ def server_timing(timings: Timings) -> str:
     return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in stages.items())
 
 
+def durations_of(timings: Timings) -> Durations:
+    """For the metrics."""
+    return Durations(
+        tokenize_s=timings.tokenize_s,
+        queue_s=timings.queue_s,
+        compute_s=timings.compute_s,
+        postprocess_s=timings.postprocess_s,
+    )
+
+
 def _target_of(service: InferenceService, job: Job[Prepared, AnyResult]) -> Target:
     """What a failed request was for, so that errors and their durations show at their variant; empty if unknown."""
     try:
@@ -85,17 +95,12 @@ def _target_of(service: InferenceService, job: Job[Prepared, AnyResult]) -> Targ
 
 
 def _record(exchange: Exchange, metrics: Metrics, result: Result) -> None:
-    model, timings = result.model, result.timings
+    model = result.model
     exchange.target = Target(model=model.name, version=model.version, variant=model.variant)
     exchange.tokens = sum(usage.tokens for usage in result.usage)
     metrics.request_answered(
         target=exchange.target,
-        durations=Durations(
-            tokenize_s=timings.tokenize_s,
-            queue_s=timings.queue_s,
-            compute_s=timings.compute_s,
-            postprocess_s=timings.postprocess_s,
-        ),
+        durations=durations_of(result.timings),
         tokens=exchange.tokens,
         truncated=sum(usage.truncated for usage in result.usage),
     )

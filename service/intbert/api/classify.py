@@ -19,11 +19,15 @@ async def classify(request: Request, service: InferenceService, settings: Settin
     asked = await read_json(
         request, ClassifyRequest, limit_bytes=settings.max_body_bytes, limit_s=settings.request_timeout_s
     )
+    return await respond(request, service, metrics, classify_job(asked, settings))
+
+
+def classify_job(asked: ClassifyRequest, settings: Settings) -> ClassifyJob:
+    """The request as the service sees it. InputError when it has too many inputs."""
     inputs = [TextInput(text=text, text_pair=pair) for text, pair in asked.texts()]
     if len(inputs) > settings.max_inputs:
         raise InputError.too_many(what="inputs", count=len(inputs), limit=settings.max_inputs)
-    job = ClassifyJob(texts=inputs, selection=_parameters(asked, limit_s=settings.request_timeout_s))
-    return await respond(request, service, metrics, job)
+    return ClassifyJob(texts=inputs, selection=_parameters(asked, limit_s=settings.request_timeout_s))
 
 
 def _parameters(asked: ClassifyRequest, *, limit_s: float) -> ClassifyParameters:

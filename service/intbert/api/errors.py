@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -23,10 +23,12 @@ from intbert.errors import (
     PackageError,
     UnavailableError,
 )
+from intbert.model.manifest import Task
 
 PROBLEM_TYPE = "application/problem+json"
 ERRORS_SHOWN = 8
 UNAVAILABLE_RETRY_S = 1
+TASK_TAGS = frozenset(get_args(Task))  # the shapes of a body at /compare
 
 
 class HttpError(IntbertError):
@@ -133,6 +135,8 @@ def invalid_body(error: ValidationError) -> HttpError:
 def field_path(location: Sequence[int | str]) -> str:
     """`("inputs", "list", 3, "pair", "text")` as `inputs[3].text`: the tags of the shapes of `inputs` are left out."""
     parts = list(location)
+    if parts and parts[0] in TASK_TAGS:
+        parts.pop(0)
     if parts[:1] in (["inputs"], ["input"]) and len(parts) > 1 and isinstance(parts[1], str):
         tag = parts.pop(1)
         if tag == "list" and len(parts) > 2:
@@ -146,7 +150,9 @@ def _message(item: Any) -> str:
         return "unknown field"
     if item["type"] == "missing":
         return "is missing"
-    return str(item["msg"]).replace("Input should be", "must be")
+    if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return f"needs a task: {' or '.join(sorted(TASK_TAGS))}"
+    return str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
 
 
 def _title(status: int) -> str:

@@ -19,11 +19,15 @@ async def answer_questions(
 ) -> Response:
     """Read, check and answer."""
     asked = await read_json(request, QaRequest, limit_bytes=settings.max_body_bytes, limit_s=settings.request_timeout_s)
+    return await respond(request, service, metrics, qa_job(asked, settings))
+
+
+def qa_job(asked: QaRequest, settings: Settings) -> QaJob:
+    """The request as the service sees it. InputError when it has too many inputs."""
     questions = [Question(question=question, context=context) for question, context in asked.questions()]
     if len(questions) > settings.max_inputs:
         raise InputError.too_many(what="inputs", count=len(questions), limit=settings.max_inputs)
-    job = QaJob(questions=questions, selection=_parameters(asked, limit_s=settings.request_timeout_s))
-    return await respond(request, service, metrics, job)
+    return QaJob(questions=questions, selection=_parameters(asked, limit_s=settings.request_timeout_s))
 
 
 def _parameters(asked: QaRequest, *, limit_s: float) -> QaParameters:

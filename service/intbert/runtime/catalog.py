@@ -119,6 +119,10 @@ class Catalog:
             raise NotFoundError.of("model", model, sorted(self._newest))
         return self._open(model, version or self._newest[model])
 
+    def is_open(self, task: Task, model: str | None, version: str | None) -> bool:
+        """Whether `resolve` returns at once. A version that nobody asked for yet has to be read and verified first."""
+        return version is None or (model or self.default_of(task), version) in self._models
+
     def is_loaded(self, target: Target) -> bool:
         """Whether `engine` returns at once."""
         return target.variant in target.model.engines

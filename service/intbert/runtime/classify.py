@@ -55,6 +55,7 @@ class ClassifyResult:
     usage: tuple[Usage, ...]
     digests: tuple[str, ...] | None  # None unless asked for
     logits: tuple[NDArray[Any], ...]  # (labels,) each: int32, or float32 of a float variant
+    labels: tuple[str, ...]  # the model's, in the order of the logits
     timings: Timings
 
 

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, TypeVar
 
 from intbert.errors import InputError
 from intbert.model.manifest import Task
 from intbert.model.tokenizer import EncodedInput
-from intbert.runtime.answers import Timings, Usage, digest_of
+from intbert.runtime.answers import Result, Timings, Usage, digest_of
 from intbert.runtime.batch import TokenSequence
 from intbert.runtime.catalog import Target
 from intbert.runtime.classify import (
@@ -20,10 +20,11 @@ from intbert.runtime.classify import (
     encode_inputs,
     label_scores,
 )
+from intbert.runtime.observer import VariantKey
 from intbert.runtime.queue import Output
 
 Prepared = TypeVar("Prepared")
-Result_co = TypeVar("Result_co", covariant=True)
+Result_co = TypeVar("Result_co", bound=Result, covariant=True)
 
 
 class Selection(Protocol):
@@ -78,6 +79,10 @@ class Job(Protocol[Prepared, Result_co]):
 
     def finish(self, target: Target, prepared: Prepared, outputs: Sequence[Output], clock: "Clock") -> Result_co:
         """The answer, from one output a sequence."""
+        ...
+
+    def for_variant(self, key: VariantKey, *, return_digest: bool, timeout_s: float | None) -> Self:
+        """The same request to one variant of one version."""
         ...
 
 
@@ -175,7 +180,21 @@ class ClassifyJob:
             usage=usage,
             digests=digests,
             logits=logits,
+            labels=manifest.labels,
             timings=clock.timings(outputs),
+        )
+
+    def for_variant(self, key: VariantKey, *, return_digest: bool, timeout_s: float | None) -> "ClassifyJob":
+        return replace(
+            self,
+            selection=replace(
+                self.selection,
+                model=key.model,
+                version=key.version,
+                variant=key.variant,
+                return_digest=return_digest,
+                timeout_s=timeout_s,
+            ),
         )
 
 

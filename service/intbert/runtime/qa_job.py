@@ -1,13 +1,14 @@
 """POST /qa as the service sees it: every window is an item of its own, so a long document never blocks a short text."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from intbert.model.manifest import Task
 from intbert.runtime.batch import TokenSequence
 from intbert.runtime.catalog import Target
 from intbert.runtime.jobs import Clock
+from intbert.runtime.observer import VariantKey
 from intbert.runtime.qa import (
     EncodedQuestion,
     QaParameters,
@@ -67,4 +68,17 @@ class QaJob:
             usage=tuple(encoded.usage for encoded in prepared),
             digests=tuple(span_digest(windows) for windows in logits) if self.selection.return_digest else None,
             timings=clock.timings(outputs),
+        )
+
+    def for_variant(self, key: VariantKey, *, return_digest: bool, timeout_s: float | None) -> "QaJob":
+        return replace(
+            self,
+            selection=replace(
+                self.selection,
+                model=key.model,
+                version=key.version,
+                variant=key.variant,
+                return_digest=return_digest,
+                timeout_s=timeout_s,
+            ),
         )

@@ -1,30 +1,26 @@
 """The service without HTTP: store, engines, pool and tasks put together. The API and the CLI stand on it."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
-from intbert.errors import ConfigError, InputError, IntbertError, NotFoundError, UnavailableError
-from intbert.model.manifest import REPORT_FILE
+from intbert.errors import ConfigError, IntbertError, NotFoundError, UnavailableError
+from intbert.model.manifest import REPORT_FILE, Manifest
 from intbert.model.store import ModelStore
-from intbert.runtime.batch import TokenSequence
-from intbert.runtime.catalog import Catalog, LoadedModel, Target
+from intbert.runtime.answering import Answering, RequestLimits
+from intbert.runtime.catalog import Catalog, LoadedModel
 from intbert.runtime.classify import ClassifyParameters, ClassifyResult, TextInput
+from intbert.runtime.compare import Comparison, VariantMemory, memory_of
 from intbert.runtime.engine import Engine
 from intbert.runtime.engines import per_token
-from intbert.runtime.jobs import ClassifyJob, Clock, Job, Prepared, Result_co, check_job
+from intbert.runtime.jobs import ClassifyJob, Job, Prepared, Result_co
 from intbert.runtime.observer import Observer, SilentObserver, VariantKey
-from intbert.runtime.pool import PoolSettings, Work, WorkerPool
-from intbert.runtime.queue import Output
+from intbert.runtime.pool import PoolSettings, WorkerPool
 from intbert.runtime.threads import ThreadPlan, plan_threads, read_machine
-from intbert.runtime.waiting import gather, gather_now
 
 State = Literal["starting", "ready", "draining", "failed", "stopped"]
-INLINE_CHARACTERS = 8192  # tokenised on the event loop in well under a millisecond; more goes to a thread
 STALLED_AFTER_S = 60.0
 
 
@@ -59,21 +55,13 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VariantMemory:
-    """Bytes as the engine counts them. Both 0 while a lazy variant is not loaded."""
-
-    weights_bytes: int
-    arena_bytes: int
-    loaded: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Running:
     """What exists once `start` succeeded."""
 
     catalog: Catalog
     pool: WorkerPool
     plan: ThreadPlan
+    answering: Answering
 
 
 class InferenceService:
@@ -123,30 +111,16 @@ class InferenceService:
         return self.answer_now(ClassifyJob(texts=inputs, selection=parameters))
 
     async def answer(self, job: Job[Prepared, Result_co]) -> Result_co:
-        """Any task's request. Text of ordinary length is tokenised on the event loop, everything slow beside it."""
-        # Another version than the newest may have to be read and verified first: not on the event loop.
-        beside = job.selection.version is not None
-        running, target, clock = await asyncio.to_thread(self._begin, job) if beside else self._begin(job)
-        if not running.catalog.is_loaded(target):
-            await asyncio.to_thread(running.catalog.engine, target)
-            clock.restart()
-        inline = job.characters <= INLINE_CHARACTERS
-        prepared = job.encode(target) if inline else await asyncio.to_thread(job.encode, target)
-        clock.tokenized()
-        outputs = await gather(_submit(running.pool, target, job.sequences(prepared), clock), clock.left_s())
-        clock.computed()
-        return job.finish(target, prepared, outputs, clock)
+        """Any task's request."""
+        return (await self._require_running().answering.answer(job)).result
 
     def answer_now(self, job: Job[Prepared, Result_co]) -> Result_co:
         """The same, blocking."""
-        running, target, clock = self._begin(job)
-        running.catalog.engine(target)
-        clock.restart()
-        prepared = job.encode(target)
-        clock.tokenized()
-        outputs = gather_now(_submit(running.pool, target, job.sequences(prepared), clock), clock.left_s())
-        clock.computed()
-        return job.finish(target, prepared, outputs, clock)
+        return self._require_running().answering.answer_now(job).result
+
+    async def compare(self, job: Job[Prepared, Result_co], variants: Sequence[str] | None = None) -> Comparison:
+        """Answer with several variants of one version; None is all, the model's default first. Errors as `answer`."""
+        return await self._require_running().answering.compare(job, variants)
 
     def find_variant(self, job: Job[Prepared, Result_co]) -> VariantKey:
         """Which variant a job is for. NotFoundError, InputError, UnavailableError."""
@@ -185,10 +159,11 @@ class InferenceService:
         variants = loaded.package.manifest.variants
         if variant not in variants:
             raise NotFoundError.of("variant", variant, sorted(variants), where=model)
-        engine = loaded.engines.get(variant)
-        if engine is None:
-            return VariantMemory(weights_bytes=0, arena_bytes=0, loaded=False)
-        return VariantMemory(weights_bytes=engine.weights_bytes, arena_bytes=engine.arena_bytes(), loaded=True)
+        return memory_of(loaded.engines.get(variant))
+
+    def manifest(self, model: str, version: str | None = None) -> Manifest:
+        """What the package says of itself. NotFoundError; PackageError for a version that is opened now, which is slow."""
+        return self._require_running().catalog.find(model, version).package.manifest
 
     def report_path(self, model: str, version: str | None = None) -> Path:
         """The package's report.html. NotFoundError for unknown names, or a package without one."""
@@ -231,7 +206,9 @@ class InferenceService:
         except BaseException:
             pool.close(0.0)
             raise
-        return _Running(catalog=catalog, pool=pool, plan=plan)
+        limits_of_request = RequestLimits(inputs_max=settings.inputs_max, timeout_s=settings.timeout_s)
+        answering = Answering(catalog, pool, limits_of_request)
+        return _Running(catalog=catalog, pool=pool, plan=plan, answering=answering)
 
     def _on_load(self, pool: WorkerPool, model: LoadedModel, key: VariantKey, engine: Engine) -> None:
         pool.add(key, engine, per_token=per_token(model.package))
@@ -256,24 +233,6 @@ class InferenceService:
             status = self._status
             raise UnavailableError(status.reason or "the service is not ready", code=status.code)
         return self._running
-
-    def _begin(self, job: Job[Prepared, Result_co]) -> tuple[_Running, Target, Clock]:
-        """Refuse what can be refused before work begins."""
-        asked, limit_s = job.selection, self.settings.timeout_s
-        clock = Clock(limit_s if asked.timeout_s is None else min(asked.timeout_s, limit_s))
-        running = self._require_running()
-        check_job(job, inputs_max=self.settings.inputs_max)
-        target = running.catalog.resolve(job.task, asked.model, asked.version, asked.variant)
-        if asked.return_digest and not target.integer_only:
-            raise InputError.no_digest(model=target.key.model, variant=target.key.variant)
-        return running, target, clock
-
-
-def _submit(
-    pool: WorkerPool, target: Target, sequences: Sequence[TokenSequence], clock: Clock
-) -> "list[Future[Output]]":
-    left_s = clock.left_s()
-    return pool.submit_all([Work(key=target.key, sequence=item, deadline_s=left_s) for item in sequences])
 
 
 def _check_capacity(catalog: Catalog, queue_tokens: int) -> None:

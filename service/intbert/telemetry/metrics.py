@@ -27,9 +27,10 @@ RATIOS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75)
 
 # The values of the label `endpoint`; one for every version of every model at the Open Inference Protocol.
 ENDPOINTS = (
-    *("/classify", "/qa"),
+    *("/classify", "/qa", "/compare"),
     *("/predict", "/v1/classify", "/v2/infer", "/hf/text-classification", "/hf/question-answering"),
 )
+OF_SEVERAL_VARIANTS = frozenset({"/compare"})  # its requests are counted without a variant
 WORKER_STATES = ("idle", "busy", "stopped")
 DROP_REASONS = ("overloaded", "deadline", "cancelled", "unavailable", "internal")
 FAILURE_REASONS = ("invalid", "too_long", "overloaded", "deadline", "cancelled", "unavailable", "internal")
@@ -168,8 +169,9 @@ class Metrics:
         self.weights_bytes.labels(*labels)
         self.arena_bytes.labels(*labels)
         for endpoint in self.endpoints:
+            variant = "" if endpoint in OF_SEVERAL_VARIANTS else target.variant
             for code in RESOLVED_CODES:
-                self.requests.labels(endpoint, *labels, code)
+                self.requests.labels(endpoint, target.model, target.version, variant, code)
         for histogram in self._per_variant():
             histogram.labels(target.model, target.variant)
         for reason in DROP_REASONS:

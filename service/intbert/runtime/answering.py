@@ -1,0 +1,134 @@
+"""How one job is answered once everything is loaded: resolve, tokenise, compute, finish."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Generic
+
+from intbert.errors import InputError
+from intbert.runtime.agreement import Opinion
+from intbert.runtime.batch import TokenSequence
+from intbert.runtime.catalog import Catalog, Target
+from intbert.runtime.compare import Comparison, VariantRun, memory_of
+from intbert.runtime.jobs import Clock, Job, Prepared, Result_co, Selection, check_job
+from intbert.runtime.pool import Work, WorkerPool
+from intbert.runtime.queue import Output
+from intbert.runtime.waiting import gather, gather_now
+
+INLINE_CHARACTERS = 8192  # tokenised on the event loop in well under a millisecond; more goes to a thread
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestLimits:
+    """Of one request."""
+
+    inputs_max: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered(Generic[Prepared, Result_co]):
+    """A job's answer and what it was made of."""
+
+    target: Target
+    prepared: Prepared
+    outputs: Sequence[Output]
+    result: Result_co
+
+
+class Answering:
+    """Thread-safe. Jobs in, answers out; errors as `InferenceService.answer` lists them."""
+
+    def __init__(self, catalog: Catalog, pool: WorkerPool, limits: RequestLimits) -> None:
+        self._catalog = catalog
+        self._pool = pool
+        self._limits = limits
+
+    async def answer(self, job: Job[Prepared, Result_co]) -> Answered[Prepared, Result_co]:
+        """Text of ordinary length is tokenised on the event loop, everything slow beside it."""
+        beside = not self._catalog.is_open(job.task, job.selection.model, job.selection.version)
+        target, clock = await asyncio.to_thread(self._begin, job) if beside else self._begin(job)
+        if not self._catalog.is_loaded(target):
+            await asyncio.to_thread(self._catalog.engine, target)
+            clock.restart()
+        inline = job.characters <= INLINE_CHARACTERS
+        prepared = job.encode(target) if inline else await asyncio.to_thread(job.encode, target)
+        clock.tokenized()
+        outputs = await gather(self._submit(target, job.sequences(prepared), clock), clock.left_s())
+        return _finish(job, target, prepared, outputs, clock)
+
+    def answer_now(self, job: Job[Prepared, Result_co]) -> Answered[Prepared, Result_co]:
+        """The same, blocking."""
+        target, clock = self._begin(job)
+        self._catalog.engine(target)
+        clock.restart()
+        prepared = job.encode(target)
+        clock.tokenized()
+        outputs = gather_now(self._submit(target, job.sequences(prepared), clock), clock.left_s())
+        return _finish(job, target, prepared, outputs, clock)
+
+    async def compare(self, job: Job[Prepared, Result_co], variants: Sequence[str] | None) -> Comparison:
+        """One variant after the other, so that they don't disturb each other's times, all within the job's deadline."""
+        targets = await asyncio.to_thread(self.targets, job, variants)
+        until_s = time.monotonic() + self._timeout_s(job.selection)
+        runs = []
+        for target in targets:
+            left_s = max(1e-6, until_s - time.monotonic())
+            answered = await self.answer(
+                job.for_variant(target.key, return_digest=target.integer_only, timeout_s=left_s)
+            )
+            runs.append(self._run(answered))
+        return Comparison(runs=tuple(runs))
+
+    def targets(self, job: Job[Prepared, Result_co], variants: Sequence[str] | None) -> list[Target]:
+        """Of one version, so that none changes under a comparison. None: all variants, the model's default first."""
+        asked = job.selection
+        first = self._catalog.resolve(job.task, asked.model, asked.version, variants[0] if variants else None)
+        manifest = first.model.package.manifest
+        names = variants or sorted(manifest.variants, key=lambda name: name != first.variant)
+        return [self._catalog.resolve(job.task, manifest.name, manifest.version, name) for name in names]
+
+    def _run(self, answered: Answered[Prepared, Result_co]) -> VariantRun:
+        target = answered.target
+        engine = self._catalog.engine(target)
+        opinion = Opinion(
+            variant=target.variant,
+            result=answered.result,
+            outputs=answered.outputs,
+            logit_scale=target.logit_scale,
+        )
+        return VariantRun(
+            key=target.key,
+            engine=engine.name,
+            integer_only=engine.integer_only,
+            opinion=opinion,
+            memory=memory_of(engine),
+        )
+
+    def _begin(self, job: Job[Prepared, Result_co]) -> tuple[Target, Clock]:
+        """Refuse what can be refused before work begins."""
+        asked = job.selection
+        clock = Clock(self._timeout_s(asked))
+        check_job(job, inputs_max=self._limits.inputs_max)
+        target = self._catalog.resolve(job.task, asked.model, asked.version, asked.variant)
+        if asked.return_digest and not target.integer_only:
+            raise InputError.no_digest(model=target.key.model, variant=target.key.variant)
+        return target, clock
+
+    def _timeout_s(self, asked: Selection) -> float:
+        limit_s = self._limits.timeout_s
+        return limit_s if asked.timeout_s is None else min(asked.timeout_s, limit_s)
+
+    def _submit(self, target: Target, sequences: Sequence[TokenSequence], clock: Clock) -> "list[Future[Output]]":
+        left_s = clock.left_s()
+        return self._pool.submit_all([Work(key=target.key, sequence=item, deadline_s=left_s) for item in sequences])
+
+
+def _finish(
+    job: Job[Prepared, Result_co], target: Target, prepared: Prepared, outputs: Sequence[Output], clock: Clock
+) -> Answered[Prepared, Result_co]:
+    clock.computed()
+    result = job.finish(target, prepared, outputs, clock)
+    return Answered(target=target, prepared=prepared, outputs=outputs, result=result)

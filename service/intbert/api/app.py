@@ -18,11 +18,13 @@ from starlette.responses import Response
 from structlog.typing import FilteringBoundLogger
 
 from intbert.api import operations
+from intbert.api.adapters.common import Backend
 from intbert.api.adapters.errors import failure
+from intbert.api.adapters.routes import ADAPTER_BODIES, add_adapters
 from intbert.api.classify import classify
 from intbert.api.errors import HttpError
 from intbert.api.exchange import ExchangeMiddleware
-from intbert.api.openapi import describe, problems, request_body
+from intbert.api.openapi import INFERENCE_ERRORS, describe, problems, request_body
 from intbert.api.qa import answer_questions
 from intbert.api.wire import ClassifyRequest, ClassifyResponse
 from intbert.api.wire_qa import QaRequest, QaResponse
@@ -48,6 +50,7 @@ def create_app(
         lifespan=lambda _app: _lifespan(service, settings, metrics, logger),
     )
     _add_inference(app, service, settings, metrics)
+    add_adapters(app, Backend(service=service, settings=settings, metrics=metrics))
     _add_operations(app, service, metrics)
     _add_errors(app)
     app.add_middleware(
@@ -57,7 +60,7 @@ def create_app(
         draining=lambda: service.status().state == "draining",
         requests_max=settings.max_requests,
     )
-    app.openapi = _cached(lambda: describe(app, ClassifyRequest, QaRequest))  # type: ignore[method-assign]
+    app.openapi = _cached(lambda: describe(app, ClassifyRequest, QaRequest, *ADAPTER_BODIES))  # type: ignore[method-assign]
     return app
 
 
@@ -115,7 +118,7 @@ def _arena_bytes(service: InferenceService, target: Target) -> float:
 
 def _add_inference(app: FastAPI, service: InferenceService, settings: Settings, metrics: Metrics) -> None:
     def post(path: str, summary: str, asks: type[BaseModel], answers: type[BaseModel]) -> Callable[[Route], Route]:
-        responses = {200: {"model": answers}, **problems(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)}
+        responses = {200: {"model": answers}, **problems(*INFERENCE_ERRORS)}
         extra = request_body(asks)
         return app.post(path, summary=summary, response_class=Response, responses=responses, openapi_extra=extra)
 

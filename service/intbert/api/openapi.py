@@ -11,6 +11,7 @@ from intbert.api.errors import PROBLEM_TYPE
 from intbert.api.wire import Problem
 
 REF = "#/components/schemas/{model}"
+INFERENCE_ERRORS = (400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 
 _PROBLEMS: Mapping[int, str] = {
     400: "The body is not JSON",
@@ -32,6 +33,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {"description": _PROBLEMS[status], "content": {PROBLEM_TYPE: {"schema": schema}}} for status in statuses
     }
+
+
+def failures(model: type[BaseModel], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same for a route that says errors as `model`, in its own protocol's shape."""
+    return {status: {"description": _PROBLEMS[status], "model": model} for status in statuses}
 
 
 def request_body(model: type[BaseModel]) -> dict[str, Any]:

@@ -22,11 +22,13 @@ from intbert.api.adapters.common import Backend
 from intbert.api.adapters.errors import failure
 from intbert.api.adapters.routes import ADAPTER_BODIES, add_adapters
 from intbert.api.classify import classify
+from intbert.api.compare import compare
 from intbert.api.errors import HttpError
 from intbert.api.exchange import ExchangeMiddleware
 from intbert.api.openapi import INFERENCE_ERRORS, describe, problems, request_body
 from intbert.api.qa import answer_questions
 from intbert.api.wire import ClassifyRequest, ClassifyResponse
+from intbert.api.wire_compare import CompareRequest, CompareResponse
 from intbert.api.wire_qa import QaRequest, QaResponse
 from intbert.config import Settings
 from intbert.errors import IntbertError
@@ -60,7 +62,7 @@ def create_app(
         draining=lambda: service.status().state == "draining",
         requests_max=settings.max_requests,
     )
-    app.openapi = _cached(lambda: describe(app, ClassifyRequest, QaRequest, *ADAPTER_BODIES))  # type: ignore[method-assign]
+    app.openapi = _cached(lambda: describe(app, ClassifyRequest, QaRequest, CompareRequest, *ADAPTER_BODIES))  # type: ignore[method-assign]
     return app
 
 
@@ -129,6 +131,10 @@ def _add_inference(app: FastAPI, service: InferenceService, settings: Settings, 
     @post("/classify", "Classify one text, a pair, or many", ClassifyRequest, ClassifyResponse)
     async def post_classify(request: Request) -> Response:
         return await classify(request, service, settings, metrics)
+
+    @post("/compare", "Answer with several variants of one model, side by side", CompareRequest, CompareResponse)
+    async def post_compare(request: Request) -> Response:
+        return await compare(request, service, settings, metrics)
 
 
 def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics) -> None:

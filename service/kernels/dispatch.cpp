@@ -5,7 +5,12 @@
 
 #include "portable/kernel_set.h"
 #if INTBERT_X86_64
+#include "avx2/kernel_set.h"
 #include "avx512_vnni/kernel_set.h"
+#include "avx_vnni/kernel_set.h"
+#endif
+#if INTBERT_AARCH64
+#include "neon/kernel_set.h"
 #endif
 
 namespace intbert {
@@ -14,6 +19,12 @@ std::vector<const KernelSet*> known_kernels() {
     return {
 #if INTBERT_X86_64
         &avx512_vnni::kernel_set,
+        &avx_vnni::kernel_set,
+        &avx2::kernel_set,
+#endif
+#if INTBERT_AARCH64
+        &neon_dotprod::kernel_set,
+        &neon::kernel_set,
 #endif
         &portable::kernel_set,
     };

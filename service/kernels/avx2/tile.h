@@ -1,0 +1,66 @@
+// Tiles of up to 6 rows x 16 columns, whose 12 accumulators leave four of the sixteen registers for operands. Shared
+// with avx_vnni.
+#pragma once
+
+#include "simd.h"
+
+namespace intbert::avx2 {
+namespace {
+
+constexpr std::size_t tile_rows = 6;
+
+template <int ROWS>
+using Tile = Vector[ROWS][2];
+
+template <int ROWS, class Body>
+INTBERT_INLINE void for_each_accumulator(Body body) {
+    unroll<ROWS>([&] INTBERT_BODY(auto r) { unroll<2>([&] INTBERT_BODY(auto v) { body(r, v); }); });
+}
+
+// Ends the accumulators' life in a loop: otherwise GCC gives each a second register for what follows, and spills.
+template <int ROWS>
+INTBERT_INLINE void settle(Tile<ROWS>& acc) {
+    for_each_accumulator<ROWS>([&] INTBERT_BODY(auto r, auto v) { asm("" : "+x"(acc[r][v])); });
+}
+
+// acc += rows . panel. Both come in cells of 32 bits that hold two or four inputs; a step multiplies a row's cell by
+// those of 16 columns. Panel: (cells, 16 columns). multiply_add(acc, row's cell in every lane, 8 columns) -> acc
+template <int ROWS, class MultiplyAdd>
+INTBERT_INLINE void accumulate(Tile<ROWS>& acc, const void* rows, std::size_t stride_bytes, const void* panel,
+                               std::size_t cells, MultiplyAdd multiply_add) {
+    const auto* row = static_cast<const char*>(rows);
+    const auto* column = static_cast<const char*>(panel);
+    for (std::size_t cell = 0; cell < cells; ++cell) {
+        const Vector columns[2] = {load(column), load(column + sizeof(Vector))};
+        unroll<ROWS>([&] INTBERT_BODY(auto r) {
+            const Vector x = broadcast_cell(row + r * stride_bytes);
+            unroll<2>([&] INTBERT_BODY(auto v) { acc[r][v] = multiply_add(acc[r][v], x, columns[v]); });
+        });
+        row += 4;
+        column += 2 * sizeof(Vector);
+    }
+    settle<ROWS>(acc);
+}
+
+// Calls body(Count<height>, first row) for tiles of at most 6 rows whose heights differ by one at most, since a lone
+// tile of one or two rows would wait for its own additions.
+template <class Body>
+INTBERT_INLINE void for_each_tile(std::size_t rows, Body body) {
+    const std::size_t tiles = (rows + tile_rows - 1) / tile_rows;
+    std::size_t row = 0;
+    for (std::size_t left = tiles; left > 0; --left) {
+        const std::size_t height = (rows - row + left - 1) / left;
+        switch (height) {
+            case 6: body(Count<6>{}, row); break;
+            case 5: body(Count<5>{}, row); break;
+            case 4: body(Count<4>{}, row); break;
+            case 3: body(Count<3>{}, row); break;
+            case 2: body(Count<2>{}, row); break;
+            default: body(Count<1>{}, row); break;
+        }
+        row += height;
+    }
+}
+
+}  // namespace
+}  // namespace intbert::avx2

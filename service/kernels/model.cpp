@@ -49,8 +49,8 @@ std::vector<std::int32_t> offset_bias(const std::int32_t* bias, const std::int8_
     std::vector<std::int32_t> result(bias, bias + outputs);
     for (std::size_t o = 0; o < outputs && offset != 0; ++o) {
         const std::int32_t sum = std::accumulate(weight + o * inputs, weight + (o + 1) * inputs, 0);
-        result[o] = static_cast<std::int32_t>(static_cast<std::uint32_t>(bias[o]) +
-                                              static_cast<std::uint32_t>(offset * sum));
+        result[o] =
+            static_cast<std::int32_t>(static_cast<std::uint32_t>(bias[o]) + static_cast<std::uint32_t>(offset * sum));
     }
     return result;
 }

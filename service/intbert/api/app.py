@@ -26,6 +26,7 @@ from intbert.api.compare import compare
 from intbert.api.errors import HttpError
 from intbert.api.exchange import ExchangeMiddleware
 from intbert.api.openapi import INFERENCE_ERRORS, describe, problems, request_body
+from intbert.api.page import add_page
 from intbert.api.qa import answer_questions
 from intbert.api.wire import ClassifyRequest, ClassifyResponse
 from intbert.api.wire_compare import CompareRequest, CompareResponse
@@ -142,9 +143,7 @@ def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics) -
     def get(path: str, summary: str, **more: Any) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
         return app.get(path, summary=summary, response_class=Response, **more)
 
-    @get("/", "What this server is")
-    def get_front_door() -> Response:
-        return operations.front_door(app.version)
+    add_page(app)
 
     @get("/models", "All models", responses=problems(503))
     def get_models() -> Response:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -75,7 +76,7 @@ class Page:
 def add_page(app: FastAPI) -> None:
     """`/` and what the page loads. Programs get JSON at `/`: only a browser asks for HTML."""
     page = Page.load()
-    answer = {200: {"content": {"text/html": {}, "application/json": {}}}}
+    answer: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}, "application/json": {}}}}
 
     @app.get("/", summary="A page to try the models; JSON for programs", response_class=Response, responses=answer)
     async def get_front_door(request: Request) -> Response:

@@ -1,7 +1,7 @@
 // What is served: one card a package, from /models.
 
 import { copyButton, h } from "./dom.js";
-import { bytes, count, duration, engineName, percent, significant, variantClass, variantName } from "./format.js";
+import { bytes, count, duration, percent, significant, variantClass, variantName } from "./format.js";
 
 const TASKS = { "text-classification": "text classification", "question-answering": "question answering" };
 
@@ -85,10 +85,8 @@ function metricRows(entry, names) {
 }
 
 function sizeRows(entry, names) {
-  return [
-    ["Weights", names.map((name) => bytes(name === "fp32" ? entry.variants[name].bytes_at_fp32 : entry.variants[name].bytes))],
-    ["Engine", names.map((name) => engineName(entry.variants[name].engine))],
-  ];
+  const sizes = names.map((name) => bytes(name === "fp32" ? entry.variants[name].bytes_at_fp32 : entry.variants[name].bytes));
+  return [["Weights", sizes]];
 }
 
 function latencyRows(entry, names) {

@@ -18,13 +18,10 @@ namespace intbert {
 std::vector<const KernelSet*> known_kernels() {
     return {
 #if INTBERT_X86_64
-        &avx512_vnni::kernel_set,
-        &avx_vnni::kernel_set,
-        &avx2::kernel_set,
+        &avx512_vnni::kernel_set,  &avx_vnni::kernel_set, &avx2::kernel_set,
 #endif
 #if INTBERT_AARCH64
-        &neon_dotprod::kernel_set,
-        &neon::kernel_set,
+        &neon_dotprod::kernel_set, &neon::kernel_set,
 #endif
         &portable::kernel_set,
     };

@@ -17,7 +17,7 @@ SOURCES     := $(CPP_SOURCES) $(shell find service/intbert -type f -not -name '*
 CHECKED     := service tests benchmarks loadtest deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test check lint format pytest sanitize build loadtest docker-check bench-prototype clean
+.PHONY: help serve install test check lint format pytest sanitize check-api build loadtest docker-check bench-prototype clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -52,6 +52,9 @@ sanitize: $(STAMPS)/test ## build the kernels' own check with ASan and UBSan and
 		-DCMAKE_CXX_FLAGS_DEBUG="-O1 -g1" -DINTBERT_SANITIZE=ON -DINTBERT_KERNEL_CHECK=ON -DINTBERT_PYTHON_MODULE=OFF
 	$(CMAKE) --build build/sanitize
 	build/sanitize/kernel_check
+
+check-api: $(STAMPS)/test $(STAMPS)/package ## thousands of generated requests against the OpenAPI document (schemathesis)
+	$(BIN)/python -m tests.api.check_schema
 
 build: $(STAMPS)/test $(STAMPS)/package ## build a model from a recipe (ARGS="recipes/NAME.toml --data FOLDER")
 	$(BIN)/intbert build $(ARGS)

@@ -91,6 +91,45 @@ COMPARISON = Row(
     ),
 )
 
+SHADOW = Row(
+    title="Shadow comparison: what FP32 would have said",
+    panels=(
+        Panel(
+            title="Share of compared inputs with the same label or span",
+            unit="percentunit",
+            queries=(
+                Query(
+                    expression=(
+                        "1 - (sum by (model, variant) (rate(intbert_shadow_label_disagreements_total[5m])) "
+                        "+ sum by (model, variant) (rate(intbert_shadow_span_disagreements_total[5m]))) "
+                        "/ sum by (model, variant) (rate(intbert_shadow_comparisons_total[5m]))"
+                    ),
+                    legend="{{model}} {{variant}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Largest difference of a logit",
+            unit="short",
+            queries=(quantile(0.5, "intbert_shadow_logit_abs_diff"), quantile(0.99, "intbert_shadow_logit_abs_diff")),
+        ),
+        Panel(
+            title="Inputs compared, requests not compared",
+            unit="short",
+            queries=(
+                Query(
+                    expression="sum by (model, variant) (rate(intbert_shadow_comparisons_total[1m]))",
+                    legend="{{model}} {{variant}} compared",
+                ),
+                Query(
+                    expression="sum by (model, reason) (rate(intbert_shadow_dropped_total[1m]))",
+                    legend="{{model}} dropped: {{reason}}",
+                ),
+            ),
+        ),
+    ),
+)
+
 ERRORS = Row(
     title="Errors and load",
     panels=(
@@ -144,7 +183,7 @@ INSIDE = Row(
     ),
 )
 
-ROWS = (COMPARISON, ERRORS, INSIDE)
+ROWS = (COMPARISON, SHADOW, ERRORS, INSIDE)
 
 
 def expressions() -> list[str]:
@@ -158,7 +197,7 @@ def render() -> str:
     for row in ROWS:
         board = board.with_row(dashboard.Row(row.title))
         for panel in row.panels:
-            board = board.with_panel(_graph(panel, span=8 if row is COMPARISON else 6))
+            board = board.with_panel(_graph(panel, span=8 if row in (COMPARISON, SHADOW) else 6))
     return JSONEncoder(sort_keys=True, indent=2).encode(board.build()) + "\n"
 
 

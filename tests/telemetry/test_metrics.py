@@ -8,7 +8,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from intbert.runtime import observer
-from intbert.telemetry.metrics import DROP_REASONS, SECONDS, WORKER_STATES, Durations, Metrics, Target
+from intbert.telemetry.metrics import (
+    DROP_REASONS,
+    SECONDS,
+    SHADOW_DROP_REASONS,
+    WORKER_STATES,
+    Durations,
+    Metrics,
+    Target,
+)
 
 TARGET = Target(model="tiny", version="1", variant="int8")
 SPECIFIED = {
@@ -36,6 +44,10 @@ SPECIFIED = {
     "intbert_cgroup_cpu_throttled_seconds",
     "intbert_truncated_inputs",
     "intbert_build_info",
+    "intbert_shadow_comparisons",
+    "intbert_shadow_label_disagreements",
+    "intbert_shadow_span_disagreements",
+    "intbert_shadow_logit_abs_diff",
     "intbert_model_info",
 }
 
@@ -131,6 +143,7 @@ def test_metrics_implement_the_runtimes_observer(metrics: Metrics) -> None:
 def test_label_values_agree_with_the_runtime() -> None:
     """The values that the runtime may report are those whose series are created at the start."""
     assert set(observer.DropReason.__args__) == set(DROP_REASONS)  # type: ignore[attr-defined]
+    assert set(observer.ShadowDropReason.__args__) == set(SHADOW_DROP_REASONS)  # type: ignore[attr-defined]
     assert set(observer.WorkerState.__args__) == set(WORKER_STATES)  # type: ignore[attr-defined]
 
 
@@ -184,3 +197,16 @@ def test_a_batch_shows_its_size_and_padding(metrics: Metrics) -> None:
     labels = (("model", "tiny"), ("variant", "int8"))
     sums = [found[(f"intbert_batch_{name}_sum", labels)] for name in ("tokens", "sequences", "padding_ratio")]
     assert sums == [40, 3, 0.25]
+
+
+def test_a_shadow_comparison_counts_its_inputs(metrics: Metrics) -> None:
+    """Inputs, disagreements of the task's kind, one distance each; a dropped request by its reason."""
+    metrics.declare_variant(TARGET)
+    metrics.on_shadow(model="tiny", variant="int8", decision="label", disagreements=1, logit_abs_diffs=[0.25, 0.5])
+    metrics.on_shadow_drop(model="tiny", variant="int8", reason="busy")
+    found = samples(metrics)
+    labels = (("model", "tiny"), ("variant", "int8"))
+    names = ("comparisons_total", "label_disagreements_total", "span_disagreements_total", "logit_abs_diff_sum")
+    assert [found[(f"intbert_shadow_{name}", labels)] for name in names] == [2, 1, 0, 0.75]
+    dropped = {key[1][1][1]: value for key, value in found.items() if key[0] == "intbert_shadow_dropped_total"}
+    assert dropped == {"busy": 1, "too_large": 0, "late": 0, "failed": 0}

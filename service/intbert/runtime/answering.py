@@ -5,16 +5,16 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Generic
 
 from intbert.errors import InputError
-from intbert.runtime.agreement import Opinion
+from intbert.runtime.answered import Answered
 from intbert.runtime.batch import TokenSequence
 from intbert.runtime.catalog import Catalog, Target
 from intbert.runtime.compare import Comparison, VariantRun, memory_of
 from intbert.runtime.jobs import Clock, Job, Prepared, Result_co, Selection, check_job
 from intbert.runtime.pool import Work, WorkerPool
 from intbert.runtime.queue import Output
+from intbert.runtime.shadow import Shadow
 from intbert.runtime.waiting import gather, gather_now
 
 INLINE_CHARACTERS = 8192  # tokenised on the event loop in well under a millisecond; more goes to a thread
@@ -28,25 +28,22 @@ class RequestLimits:
     timeout_s: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answered(Generic[Prepared, Result_co]):
-    """A job's answer and what it was made of."""
-
-    target: Target
-    prepared: Prepared
-    outputs: Sequence[Output]
-    result: Result_co
-
-
 class Answering:
     """Thread-safe. Jobs in, answers out; errors as `InferenceService.answer` lists them."""
 
-    def __init__(self, catalog: Catalog, pool: WorkerPool, limits: RequestLimits) -> None:
+    def __init__(self, catalog: Catalog, pool: WorkerPool, shadow: Shadow, limits: RequestLimits) -> None:
         self._catalog = catalog
         self._pool = pool
+        self._shadow = shadow
         self._limits = limits
 
-    async def answer(self, job: Job[Prepared, Result_co]) -> Answered[Prepared, Result_co]:
+    async def answer(self, job: Job[Prepared, Result_co]) -> Result_co:
+        """The answer; a sampled share of them is compared with another variant's later."""
+        answered = await self._answer(job)
+        self._shadow.offer(job, answered)
+        return answered.result
+
+    async def _answer(self, job: Job[Prepared, Result_co]) -> Answered[Prepared, Result_co]:
         """Text of ordinary length is tokenised on the event loop, everything slow beside it."""
         beside = not self._catalog.is_open(job.task, job.selection.model, job.selection.version)
         target, clock = await asyncio.to_thread(self._begin, job) if beside else self._begin(job)
@@ -59,15 +56,15 @@ class Answering:
         outputs = await gather(self._submit(target, job.sequences(prepared), clock), clock.left_s())
         return _finish(job, target, prepared, outputs, clock)
 
-    def answer_now(self, job: Job[Prepared, Result_co]) -> Answered[Prepared, Result_co]:
-        """The same, blocking."""
+    def answer_now(self, job: Job[Prepared, Result_co]) -> Result_co:
+        """Blocking, and without a shadow: for commands."""
         target, clock = self._begin(job)
         self._catalog.engine(target)
         clock.restart()
         prepared = job.encode(target)
         clock.tokenized()
         outputs = gather_now(self._submit(target, job.sequences(prepared), clock), clock.left_s())
-        return _finish(job, target, prepared, outputs, clock)
+        return _finish(job, target, prepared, outputs, clock).result
 
     async def compare(self, job: Job[Prepared, Result_co], variants: Sequence[str] | None) -> Comparison:
         """One variant after the other, so that they don't disturb each other's times, all within the job's deadline."""
@@ -76,7 +73,7 @@ class Answering:
         runs = []
         for target in targets:
             left_s = max(1e-6, until_s - time.monotonic())
-            answered = await self.answer(
+            answered = await self._answer(
                 job.for_variant(target.key, return_digest=target.integer_only, timeout_s=left_s)
             )
             runs.append(self._run(answered))
@@ -91,19 +88,12 @@ class Answering:
         return [self._catalog.resolve(job.task, manifest.name, manifest.version, name) for name in names]
 
     def _run(self, answered: Answered[Prepared, Result_co]) -> VariantRun:
-        target = answered.target
-        engine = self._catalog.engine(target)
-        opinion = Opinion(
-            variant=target.variant,
-            result=answered.result,
-            outputs=answered.outputs,
-            logit_scale=target.logit_scale,
-        )
+        engine = self._catalog.engine(answered.target)
         return VariantRun(
-            key=target.key,
+            key=answered.target.key,
             engine=engine.name,
             integer_only=engine.integer_only,
-            opinion=opinion,
+            opinion=answered.opinion,
             memory=memory_of(engine),
         )
 

@@ -53,6 +53,15 @@ class Target:
         return self.model.package.manifest.variants[self.variant].logit_scale or 1.0
 
     @property
+    def float_baseline(self) -> "Target | None":
+        """What an integer variant is measured against: the gate's baseline; None if there is none."""
+        manifest = self.model.package.manifest
+        name = manifest.gate.baseline
+        if not self.integer_only or manifest.variants[name].engine == "integer":
+            return None
+        return Target(model=self.model, variant=name)
+
+    @property
     def ref(self) -> ModelRef:
         key = self.key
         return ModelRef(name=key.model, version=key.version, variant=key.variant, sha256=self.model.package.sha256)
@@ -68,13 +77,18 @@ class Catalog:
         kernels: str | None,
         pool_threads: int,
         default_models: Mapping[str, str],
+        with_baselines: bool = False,
         on_load: OnLoad,
     ) -> None:
-        """`on_load` is told of every variant that passed its self-test, before it is used."""
+        """`on_load` is told of every variant that passed its self-test, before it is used.
+
+        `with_baselines`: load the float variants with which integer ones are compared at once, too.
+        """
         self._store = store
         self._kernels = kernels
         self._pool_threads = pool_threads
         self._default_models = default_models
+        self._with_baselines = with_baselines
         self._on_load = on_load
         self._newest: dict[str, str] = {}
         self._models: dict[tuple[str, str], LoadedModel] = {}
@@ -89,15 +103,22 @@ class Catalog:
         for name in names:
             version = self._store.versions(name)[-1]
             model = self._open(name, version)
-            for variant, entry in model.package.manifest.variants.items():
-                if entry.engine == "integer":
-                    self.engine(Target(model=model, variant=variant))
+            self._load_eager(model)
             self._newest[name] = version
         for task, name in self._default_models.items():
             if name not in self._newest or self._task(name) != task:
                 raise ConfigError(
                     f"the default model for {task} is {name!r}, which the store does not hold for that task"
                 )
+
+    def _load_eager(self, model: LoadedModel) -> None:
+        """What requests expect to be there without a wait."""
+        for variant, entry in model.package.manifest.variants.items():
+            target = Target(model=model, variant=variant)
+            if entry.engine == "integer":
+                self.engine(target)
+                if self._with_baselines and target.float_baseline is not None:
+                    self.engine(target.float_baseline)
 
     def resolve(self, task: Task, model: str | None, version: str | None, variant: str | None) -> Target:
         """None chooses the default. NotFoundError names what there is, InputError what doesn't fit the task."""

@@ -1,9 +1,12 @@
 """What the runtime reports about itself. The telemetry counts it; the runtime knows no metrics library."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 DropReason = Literal["overloaded", "deadline", "cancelled", "unavailable", "internal"]
+ShadowDropReason = Literal["busy", "too_large", "late", "failed"]
+Decision = Literal["label", "span"]
 WorkerState = Literal["idle", "busy", "stopped"]
 
 
@@ -43,6 +46,19 @@ class Observer(Protocol):
         """A variant can be served now; `default` is the one used when a request names none."""
         ...
 
+    def on_shadow(
+        self, *, model: str, variant: str, decision: Decision, disagreements: int, logit_abs_diffs: Sequence[float]
+    ) -> None:
+        """Inputs that the integer variant `variant` answered were computed by the float variant too.
+
+        `logit_abs_diffs`: for each of them the largest difference of a logit, in real units.
+        """
+        ...
+
+    def on_shadow_drop(self, *, model: str, variant: str, reason: ShadowDropReason) -> None:
+        """A sampled request was not compared."""
+        ...
+
 
 class SilentObserver:
     """Observes nothing: for commands and tests."""
@@ -64,4 +80,12 @@ class SilentObserver:
     def on_variant_loaded(
         self, *, model: str, version: str, variant: str, sha256: str, weights_bytes: int, default: bool
     ) -> None:
+        """Nothing."""
+
+    def on_shadow(
+        self, *, model: str, variant: str, decision: Decision, disagreements: int, logit_abs_diffs: Sequence[float]
+    ) -> None:
+        """Nothing."""
+
+    def on_shadow_drop(self, *, model: str, variant: str, reason: ShadowDropReason) -> None:
         """Nothing."""

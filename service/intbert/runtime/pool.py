@@ -8,6 +8,7 @@ session with all cores ("wide"), shared by the workers: at most one batch is alo
 
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class WorkerPool:
         self._arrived = threading.Condition(self._lock)  # work for an idle worker, or the end
         self._finished = threading.Condition(self._lock)  # a batch is done
         self._line = WaitingLine()
+        self._idle: deque[Entry] = deque()  # for whenever there is nothing else to do; bounded by its one user
         self._served: dict[VariantKey, _Served] = {}
         self._wide: dict[VariantKey, EngineSession] = {}
         self._rates: dict[VariantKey, float] = {}
@@ -112,11 +114,27 @@ class WorkerPool:
         self._report_queue()
         return [entry.future for entry in entries]
 
+    def submit_idle(self, works: Sequence[Work]) -> "list[Future[Output]]":
+        """Work that is begun only while nothing waits and no worker is busy: one sequence at a time, on one core.
+
+        It is never admitted against other work, so it has no deadline: cancel the futures to give up. Raises
+        UnavailableError after `close` began, which cancels what has not begun.
+        """
+        with self._lock:
+            if self._state != "open":
+                raise UnavailableError("the server is shutting down", code="draining")
+            entries = [self._entry(work, turn=0) for work in works]
+            self._idle.extend(entries)
+            self._arrived.notify()
+        return [entry.future for entry in entries]
+
     def close(self, timeout_s: float) -> bool:
         """Refuse new work, finish what was admitted within the bound, stop. True when all of it was answered."""
         deadline_s = time.monotonic() + timeout_s
         with self._lock:
             self._state = "closing" if self._state == "open" else self._state
+            unwanted = [*self._idle]
+            self._idle.clear()
             while (len(self._line) or self._busy()) and time.monotonic() < deadline_s:
                 self._finished.wait(min(0.1, max(0.0, deadline_s - time.monotonic())))
             lost = self._line.pop_all()
@@ -124,6 +142,8 @@ class WorkerPool:
             self._state = "closed"
             self._arrived.notify_all()
             idle = [worker.thread for worker in self._workers if worker.thread and worker.busy_since_s is None]
+        for entry in unwanted:
+            entry.future.cancel()
         for entry in lost:
             self._drop(entry, UnavailableError("the server stopped before this was computed", code="draining"))
         for thread in idle:
@@ -163,19 +183,22 @@ class WorkerPool:
         return [self._enqueue(work, tokens_before) for work, tokens_before in zip(works, before, strict=False)]
 
     def _enqueue(self, work: Work, tokens_before: int) -> Entry:
+        entry = self._entry(work, turn=turn(tokens_taken=self._line.tokens_taken, tokens_before=tokens_before))
+        self._line.push(entry)
+        return entry
+
+    def _entry(self, work: Work, *, turn: int) -> Entry:
         now_s = time.monotonic()
         self._arrivals += 1
-        entry = Entry(
+        return Entry(
             key=work.key,
             sequence=work.sequence,
             arrival=self._arrivals,
-            turn=turn(tokens_taken=self._line.tokens_taken, tokens_before=tokens_before),
+            turn=turn,
             enqueued_s=now_s,
             deadline_s=now_s + work.deadline_s,
             future=Future(),
         )
-        self._line.push(entry)
-        return entry
 
     def _drain_s(self) -> float:
         waiting = self._line.tokens_of()
@@ -229,7 +252,7 @@ class WorkerPool:
     def _take(self, worker: _Worker) -> tuple[list[Entry], bool] | None:
         """The next batch and whether it may use all cores; empty after an idle second; None when the pool is closed."""
         with self._lock:
-            if not len(self._line) and self._state != "closed":
+            if not len(self._line) and not self._has_leisure() and self._state != "closed":
                 self._arrived.wait(IDLE_TICK_S)
             if self._state == "closed":
                 return None
@@ -248,10 +271,16 @@ class WorkerPool:
                 others_busy=others_busy,
                 others_waiting=len(self._line),
             )
+            if not batch and self._has_leisure():
+                batch = [self._idle.popleft()]
             worker.busy_since_s = time.monotonic() if batch else None
         for entry in expired:
             self._drop(entry, DeadlineError("the deadline passed while the request was waiting"))
         return batch, wide
+
+    def _has_leisure(self) -> bool:
+        """Under the lock: idle work may begin now."""
+        return bool(self._idle) and not len(self._line) and not self._busy() and self._state == "open"
 
     def _serve(self, worker: _Worker, batch: list[Entry], *, wide: bool) -> bool:
         """Compute and answer. False when an engine failed: the thread and its sessions are then replaced."""

@@ -18,6 +18,7 @@ from intbert.runtime.engines import per_token
 from intbert.runtime.jobs import ClassifyJob, Job, Prepared, Result_co
 from intbert.runtime.observer import Observer, SilentObserver, VariantKey
 from intbert.runtime.pool import PoolSettings, WorkerPool
+from intbert.runtime.shadow import Shadow
 from intbert.runtime.threads import ThreadPlan, plan_threads, read_machine
 
 State = Literal["starting", "ready", "draining", "failed", "stopped"]
@@ -39,6 +40,7 @@ class ServiceSettings:
     batch_tokens: int = 2048
     inputs_max: int = 256
     timeout_s: float = 30.0
+    shadow_rate: float = 0.0  # share of what integer variants answer that the float variant computes too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,7 @@ class _Running:
     catalog: Catalog
     pool: WorkerPool
     plan: ThreadPlan
+    shadow: Shadow
     answering: Answering
 
 
@@ -112,11 +115,11 @@ class InferenceService:
 
     async def answer(self, job: Job[Prepared, Result_co]) -> Result_co:
         """Any task's request."""
-        return (await self._require_running().answering.answer(job)).result
+        return await self._require_running().answering.answer(job)
 
     def answer_now(self, job: Job[Prepared, Result_co]) -> Result_co:
         """The same, blocking."""
-        return self._require_running().answering.answer_now(job).result
+        return self._require_running().answering.answer_now(job)
 
     async def compare(self, job: Job[Prepared, Result_co], variants: Sequence[str] | None = None) -> Comparison:
         """Answer with several variants of one version; None is all, the model's default first. Errors as `answer`."""
@@ -162,7 +165,7 @@ class InferenceService:
         return memory_of(loaded.engines.get(variant))
 
     def manifest(self, model: str, version: str | None = None) -> Manifest:
-        """What the package says of itself. NotFoundError; PackageError for a version that is opened now, which is slow."""
+        """What the package says of itself. NotFoundError; PackageError for a version opened now, which is slow."""
         return self._require_running().catalog.find(model, version).package.manifest
 
     def report_path(self, model: str, version: str | None = None) -> Path:
@@ -181,7 +184,10 @@ class InferenceService:
     def close(self, timeout_s: float) -> bool:
         """Refuse new work, finish what was admitted within the bound, stop the workers. True when nothing was lost."""
         self.drain()
-        clean = self._running.pool.close(timeout_s) if self._running is not None else True
+        running, clean = self._running, True
+        if running is not None:
+            clean = running.pool.close(timeout_s)
+            running.shadow.close()
         with self._lock:
             self._status = ServiceStatus(state="stopped", reason="the server has stopped", code="draining")
         return clean
@@ -198,6 +204,7 @@ class InferenceService:
             kernels=settings.kernels,
             pool_threads=plan.threads_alone,
             default_models=settings.default_models,
+            with_baselines=settings.shadow_rate > 0,
             on_load=lambda model, key, engine: self._on_load(pool, model, key, engine),
         )
         try:
@@ -206,9 +213,10 @@ class InferenceService:
         except BaseException:
             pool.close(0.0)
             raise
-        limits_of_request = RequestLimits(inputs_max=settings.inputs_max, timeout_s=settings.timeout_s)
-        answering = Answering(catalog, pool, limits_of_request)
-        return _Running(catalog=catalog, pool=pool, plan=plan, answering=answering)
+        shadow = Shadow(catalog, pool, self.observer, rate=settings.shadow_rate)
+        request_limits = RequestLimits(inputs_max=settings.inputs_max, timeout_s=settings.timeout_s)
+        answering = Answering(catalog, pool, shadow, request_limits)
+        return _Running(catalog=catalog, pool=pool, plan=plan, shadow=shadow, answering=answering)
 
     def _on_load(self, pool: WorkerPool, model: LoadedModel, key: VariantKey, engine: Engine) -> None:
         pool.add(key, engine, per_token=per_token(model.package))

@@ -5,7 +5,7 @@ a series. Names of models come from the store, never from a request: clients can
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -23,6 +23,7 @@ SECONDS = (
 )
 TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+LOGITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0, 5.0, 10.0)
 RATIOS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75)
 
 # The values of the label `endpoint`; one for every version of every model at the Open Inference Protocol.
@@ -32,6 +33,7 @@ ENDPOINTS = (
 )
 OF_SEVERAL_VARIANTS = frozenset({"/compare"})  # its requests are counted without a variant
 WORKER_STATES = ("idle", "busy", "stopped")
+SHADOW_DROP_REASONS = ("busy", "too_large", "late", "failed")
 DROP_REASONS = ("overloaded", "deadline", "cancelled", "unavailable", "internal")
 FAILURE_REASONS = ("invalid", "too_long", "overloaded", "deadline", "cancelled", "unavailable", "internal")
 UNRESOLVED_CODES = ("400", "404", "408", "413", "415", "422", "429", "499", "500", "503", "504")
@@ -76,6 +78,7 @@ class Metrics:
         self._declare_requests()
         self._declare_runtime()
         self._declare_models()
+        self._declare_shadow()
         ProcessCollector(namespace="intbert", registry=registry)
         registry.register(_CgroupCollector(read_cgroup_cpu))
         self._create_unresolved()
@@ -123,6 +126,21 @@ class Metrics:
         self.arena_bytes = self._gauge("variant_arena_bytes", "Buffers of the variant's sessions", labels)
         self.model_info = self._gauge("model_info", "1 for every loaded variant", [*labels, "sha256", "default"])
         self.build_info = self._gauge("build_info", "1; what runs", ["version", "kernels", "python"])
+
+    def _declare_shadow(self) -> None:
+        """Of inputs that an integer variant (the label) answered and the float variant computed too."""
+        labels = ["model", "variant"]
+        self.shadow_comparisons = self._counter("shadow_comparisons", "Inputs compared with the float variant", labels)
+        self.shadow_disagreements = {
+            "label": self._counter("shadow_label_disagreements", "Compared inputs with another best label", labels),
+            "span": self._counter("shadow_span_disagreements", "Compared questions with another best span", labels),
+        }
+        self.shadow_logits = self._histogram(
+            "shadow_logit_abs_diff", "Largest difference of a logit of one input, in real units", LOGITS
+        )
+        self.shadow_dropped = self._counter(
+            "shadow_dropped", "Sampled requests that were not compared", [*labels, "reason"]
+        )
 
     def _create_unresolved(self) -> None:
         for endpoint in self.endpoints:
@@ -176,6 +194,10 @@ class Metrics:
             histogram.labels(target.model, target.variant)
         for reason in DROP_REASONS:
             self.dropped_items.labels(target.model, target.variant, reason)
+        for counter in (self.shadow_comparisons, *self.shadow_disagreements.values()):
+            counter.labels(target.model, target.variant)
+        for reason in SHADOW_DROP_REASONS:
+            self.shadow_dropped.labels(target.model, target.variant, reason)
 
     def watch_arena(self, target: Target, read_bytes: Callable[[], float]) -> None:
         """Ask `read_bytes` for the variant's buffers at each scrape."""
@@ -202,6 +224,17 @@ class Metrics:
     def on_drop(self, *, model: str, variant: str, reason: str) -> None:
         self.dropped_items.labels(model, variant, reason).inc()
 
+    def on_shadow(
+        self, *, model: str, variant: str, decision: str, disagreements: int, logit_abs_diffs: Sequence[float]
+    ) -> None:
+        self.shadow_comparisons.labels(model, variant).inc(len(logit_abs_diffs))
+        self.shadow_disagreements[decision].labels(model, variant).inc(disagreements)
+        for difference in logit_abs_diffs:
+            self.shadow_logits.labels(model, variant).observe(difference)
+
+    def on_shadow_drop(self, *, model: str, variant: str, reason: str) -> None:
+        self.shadow_dropped.labels(model, variant, reason).inc()
+
     def on_worker(self, *, worker: int, state: str) -> None:
         for known in WORKER_STATES:
             self.worker_state.labels(str(worker), known).set(known == state)
@@ -224,6 +257,7 @@ class Metrics:
             self.batch_tokens,
             self.batch_sequences,
             self.batch_padding,
+            self.shadow_logits,
         )
 
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:

@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from intbert.errors import ConfigError
 
 PREFIX = "INTBERT_"
+
+# Their values are repeated nowhere, not even when they are wrong.
+_SECRETS = frozenset({"api_keys", "admin_keys"})
 
 # Kubernetes sets these for every service called "intbert"; they are not ours.
 _SERVICE_LINKS = re.compile(r"INTBERT_(SERVICE_|PORT_\d)")
@@ -44,6 +47,10 @@ class Settings(BaseSettings):
     drain_notice_s: float = Field(default=0.5, ge=0, le=300)
     drain_timeout_s: float = Field(default=20.0, gt=0, le=3600)
     keep_alive_s: int = Field(default=75, ge=1, le=3600)
+    api_keys: SecretStr = SecretStr("")
+    api_keys_file: Path | None = None
+    admin_keys: SecretStr = SecretStr("")
+    admin_keys_file: Path | None = None
     log_format: Literal["json", "console"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -57,7 +64,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("kernels", "classify_model", "qa_model", mode="before")
+    @field_validator("kernels", "classify_model", "qa_model", "api_keys_file", "admin_keys_file", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value
@@ -109,4 +116,6 @@ def _explain(item: Any) -> str:
     if not item["loc"]:
         return reason
     name = str(item["loc"][0])
+    if name in _SECRETS:
+        return f"{PREFIX}{name.upper()} (setting {name!r}): {reason}"
     return f"{PREFIX}{name.upper()} (setting {name!r}) is {item['input']!r}: {reason}"

@@ -84,7 +84,7 @@ def test_openapi_refers_only_to_what_it_holds(client: httpx.Client) -> None:
         assert reference.removeprefix("#/components/schemas/") in schemas, reference
     for path in ("/classify", "/qa"):
         statuses = set(document["paths"][path]["post"]["responses"])
-        assert statuses == {"200", "400", "404", "408", "413", "415", "422", "429", "500", "503", "504"}
+        assert statuses == {"200", "400", "401", "404", "408", "413", "415", "422", "429", "500", "503", "504"}
 
 
 @pytest.mark.parametrize(("path", "answer", "count"), [("/classify", "ClassifyResponse", 3), ("/qa", "QaResponse", 2)])

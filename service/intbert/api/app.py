@@ -25,6 +25,7 @@ from intbert.api.classify import classify
 from intbert.api.compare import compare
 from intbert.api.errors import HttpError
 from intbert.api.exchange import ExchangeMiddleware
+from intbert.api.keys import KeysMiddleware, load_keys
 from intbert.api.openapi import INFERENCE_ERRORS, describe, problems, request_body
 from intbert.api.page import add_page
 from intbert.api.qa import answer_questions
@@ -56,6 +57,7 @@ def create_app(
     add_adapters(app, Backend(service=service, settings=settings, metrics=metrics))
     _add_operations(app, service, metrics)
     _add_errors(app)
+    app.add_middleware(KeysMiddleware, keys=load_keys(settings))
     app.add_middleware(
         ExchangeMiddleware,
         metrics=metrics,

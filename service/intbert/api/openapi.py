@@ -8,13 +8,18 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from intbert.api.errors import PROBLEM_TYPE
+from intbert.api.keys import access_of
+from intbert.api.examples import add_answers
 from intbert.api.wire import Problem
 
 REF = "#/components/schemas/{model}"
+SCHEME = "key"
 INFERENCE_ERRORS = (400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 
 _PROBLEMS: Mapping[int, str] = {
     400: "The body is not JSON",
+    401: "No key, or none that is valid here; only on servers with keys",
+    403: "The key is not for this; only on servers with keys",
     404: "No such model, version or variant",
     408: "The body did not arrive in time",
     413: "The body, or the number of inputs, is over the limit",
@@ -59,4 +64,23 @@ def describe(app: FastAPI, *models: type[BaseModel]) -> dict[str, Any]:
         schema = model.model_json_schema(ref_template=REF)
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema
+    add_answers(document)
+    _add_security(document)
     return document
+
+
+def _add_security(document: dict[str, Any]) -> None:
+    """Keys are optional: whether a server wants them is its operator's choice. Refusals have the route's own shape."""
+    document["components"]["securitySchemes"] = {SCHEME: {"type": "http", "scheme": "bearer"}}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            access = access_of(method.upper(), path)
+            if access == "open":
+                continue
+            operation["security"] = [{SCHEME: []}, {}]
+            shape = next(
+                (answer["content"] for status, answer in operation["responses"].items() if status[0] in "45"), None
+            )
+            for status in (401, 403) if access == "admin" else (401,):
+                answer = {"description": _PROBLEMS[status]} | ({"content": shape} if shape else {})
+                operation["responses"].setdefault(str(status), answer)

@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 from structlog.typing import FilteringBoundLogger
 
+from intbert.api.keys import load_keys
 from intbert.config import Settings
 from intbert.errors import ConfigError
 from intbert.runtime.service import InferenceService
@@ -69,8 +70,18 @@ def serve(app: FastAPI, service: InferenceService, settings: Settings, logger: F
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
     host, port = listener.getsockname()[:2]
+    _warn_if_open(settings, logger)
     logger.info("listening", address=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
     Server(config, service, settings, logger).run(sockets=[listener])
+
+
+def _warn_if_open(settings: Settings, logger: FilteringBoundLogger) -> None:
+    keys = load_keys(settings)
+    if not keys.local and not keys.inference:
+        advice = "set INTBERT_API_KEYS or INTBERT_API_KEYS_FILE, or let only a trusted network reach this address"
+        logger.warning(
+            "anyone who reaches this address may use it: no API key is set", host=settings.host, advice=advice
+        )
 
 
 class Server(uvicorn.Server):

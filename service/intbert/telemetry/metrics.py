@@ -36,7 +36,7 @@ WORKER_STATES = ("idle", "busy", "stopped")
 SHADOW_DROP_REASONS = ("busy", "too_large", "late", "failed")
 DROP_REASONS = ("overloaded", "deadline", "cancelled", "unavailable", "internal")
 FAILURE_REASONS = ("invalid", "too_long", "overloaded", "deadline", "cancelled", "unavailable", "internal")
-UNRESOLVED_CODES = ("400", "404", "408", "413", "415", "422", "429", "499", "500", "503", "504")
+UNRESOLVED_CODES = ("400", "401", "404", "408", "413", "415", "422", "429", "499", "500", "503", "504")
 RESOLVED_CODES = ("200", "404", "413", "422", "429", "499", "500", "503", "504")
 
 

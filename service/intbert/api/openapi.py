@@ -8,8 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from intbert.api.errors import PROBLEM_TYPE
-from intbert.api.keys import access_of
 from intbert.api.examples import add_answers
+from intbert.api.keys import access_of
 from intbert.api.wire import Problem
 
 REF = "#/components/schemas/{model}"

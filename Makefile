@@ -17,7 +17,7 @@ SOURCES     := $(CPP_SOURCES) $(shell find service/intbert -type f -not -name '*
 CHECKED     := service tests benchmarks loadtest deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test check lint format pytest sanitize check-api build loadtest docker-check bench-prototype clean
+.PHONY: help serve install test check lint format pytest sanitize check-api build loadtest docker-check test-cpus bench-prototype clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -64,6 +64,9 @@ loadtest: $(STAMPS)/test $(STAMPS)/package ## int8 beside FP32 under load, with 
 
 docker-check: $(STAMPS)/test $(STAMPS)/package ## image and compose stack with a real container engine (as root)
 	$(BIN)/python -m deploy.docker_check
+
+test-cpus: $(STAMPS)/test $(STAMPS)/package ## the kernels of other CPUs under emulation, bit for bit (installs qemu and a cross-compiler as root)
+	$(BIN)/python -m tests.cpus.run $(ARGS)
 
 bench-prototype: $(STAMPS)/serve ## the building blocks of the kernels against the peak of this core
 	$(CMAKE) -S benchmarks/prototype -B build/prototype -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)

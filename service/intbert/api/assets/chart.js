@@ -21,6 +21,7 @@ export function lineChart({ series, width, spanS, label, format }) {
     { class: "chart", role: "img", "aria-label": label, width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}` },
     [0, 1, 2, 3, 4].map((index) => rule(plot, y(index * step), format(index * step))),
     timeLabels(plot, x, spanS),
+    idle(series) ? nothing(plot) : null,
     series.map((one) => lines(one, x, y)),
   );
 }
@@ -35,6 +36,15 @@ export function tickStep(value, count) {
 function highest(series) {
   const values = series.flatMap(({ points }) => points.flatMap(({ value, high }) => [value ?? 0, high ?? 0]));
   return Math.max(0, ...values) || 1;
+}
+
+function idle(series) {
+  return series.every(({ points }) => points.every(({ value }) => !value));
+}
+
+function nothing(plot) {
+  const place = { x: (plot.left + plot.right) / 2, y: (plot.top + plot.bottom) / 2 - 10, "text-anchor": "middle" };
+  return s("text", { class: "nothing", ...place }, "Nothing was asked in this time");
 }
 
 function rule(plot, y, text) {

@@ -1,6 +1,7 @@
 // The live section: two charts and a row of figures, from /metrics, while somebody looks at them.
 
 import { lineChart } from "./chart.js";
+import { Problem } from "./client.js";
 import { byId, h } from "./dom.js";
 import { bytes, count, duration, percent, significant, variantClass, variantName } from "./format.js";
 import { createHistory, readNow, SPAN_S } from "./history.js";
@@ -25,6 +26,7 @@ export function watch(client, { onScrape, onProblem }) {
       showCharts(history, nowS);
       onScrape(now);
     } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
       onProblem(problem);
     }
     clearTimeout(timer);

@@ -5,12 +5,11 @@ import { byId, h } from "./dom.js";
 import { CLASSIFY_EXAMPLES, QA_EXAMPLES } from "./examples.js";
 import { engineName, plural } from "./format.js";
 import { watch } from "./live.js";
-import { headline, measuredOn, modelCard } from "./models.js";
+import { headline, measuredOn, modelCard, saveReport } from "./models.js";
 import { createPanel, exampleButtons } from "./panel.js";
 import { problemAlert } from "./problem.js";
+import { createLoader } from "./served.js";
 import { createTabs } from "./tabs.js";
-
-const AGAIN_MS = 1500;
 
 const client = createClient();
 const tabs = createTabs(byId("tabs"));
@@ -24,35 +23,53 @@ byId("key-form").addEventListener("submit", (event) => {
   client.setKey(byId("key").value);
   byId("key").value = "";
   byId("key-row").hidden = true;
-  load();
+  served.load();
   live.look();
 });
 
+byId("model-list").addEventListener("click", (event) => {
+  const link = event.target.closest("a.report");
+  if (!link || !client.hasKey()) return;
+  event.preventDefault();
+  saveReport(client, link).catch(showNotice);
+});
+
+const served = createLoader(client, { onServed: showServed, onProblem: showNotice });
 const live = watch(client, {
   onScrape: ({ build }) => {
+    if (byId("status").dataset.kind === "away") served.load();
     byId("live-problem").replaceChildren();
     byId("version").textContent = build.version && build.version !== "unknown" ? `version ${build.version}` : "";
   },
   onProblem: (problem) => {
     if (problem.wantsKey) askForKey(problem);
+    if (problem.status === 0) setStatus("away", "no answer");
     byId("live-problem").replaceChildren(h("p", { class: "soft" }, `No figures: ${problem.message}`));
   },
 });
-load(true);
+served.load();
 
-/** Show what is served, or why nothing is; goes on asking while the server is not ready. */
-async function load(first = false) {
-  try {
-    const served = await client.getJson("models");
-    setStatus("ready", "ready");
-    byId("notice").replaceChildren();
-    showModels(served, first);
-  } catch (problem) {
-    if (problem.wantsKey) return askForKey(problem);
-    setStatus(problem.body?.state ?? "away", problem.status ? problem.body.state ?? "not ready" : "no answer");
-    byId("notice").replaceChildren(problemAlert(problem));
-    setTimeout(() => load(first), AGAIN_MS);
-  }
+function showSections(shown) {
+  for (const id of ["try", "models"]) byId(id).hidden = !shown;
+}
+
+/** Shows why nothing is served; said again only when it is something else. */
+function showNotice(problem) {
+  showSections(false);
+  if (problem.wantsKey) return askForKey(problem);
+  if (problem.status) setStatus("failed", problem.body.code === "loading" ? "loading" : "not ready");
+  else setStatus("away", "no answer");
+  if (byId("notice").dataset.said === problem.message) return;
+  byId("notice").dataset.said = problem.message;
+  byId("notice").replaceChildren(problemAlert(problem));
+}
+
+function showServed(served, first) {
+  setStatus("ready", "ready");
+  delete byId("notice").dataset.said;
+  byId("notice").replaceChildren();
+  showSections(true);
+  showModels(served, first);
 }
 
 function showModels({ models, machine }, first) {

@@ -38,6 +38,14 @@ export function measuredOn(entry) {
   return latency ? `${entry.name}, int8 against FP32 in ONNX Runtime, measured when it was built: ${latency.cpu}, ${latency.kernels}.` : "";
 }
 
+/** With a key, a report can't be opened as a link, which carries none: it is fetched with the key and saved. */
+export async function saveReport(client, link) {
+  const page = new Blob([await client.getText(link.getAttribute("href"))], { type: "text/html" });
+  const address = URL.createObjectURL(page);
+  h("a", { href: address, download: link.dataset.name }).click();
+  URL.revokeObjectURL(address);
+}
+
 function variantNames(entry) {
   return Object.keys(entry.variants).sort((left, right) => Number(right === "int8") - Number(left === "int8"));
 }
@@ -49,7 +57,7 @@ function heading(entry) {
     {},
     h("h3", {}, entry.name, " ", h("span", { class: "soft" }, `version ${entry.version}`)),
     entry.default ? h("span", { class: "badge" }, "default") : null,
-    h("a", { class: "report", href: report, "aria-label": `Report of ${entry.name} version ${entry.version}` }, "Report"),
+    h("a", { class: "report", href: report, "data-name": `${entry.name}-${entry.version}.html`, "aria-label": `Report of ${entry.name} version ${entry.version}` }, "Report"),
   );
 }
 

@@ -68,7 +68,7 @@ export function createPanel({ id, task, client, read, onKeyWanted }) {
     const { context, entry, body } = state.asked;
     const view = comparison(state.runs, { context, regression: entry?.problem_type === "regression" });
     const refocus = output.contains(document.activeElement);
-    output.replaceChildren(view, h("div", { class: "after" }, againButton()), asCommand(body));
+    output.replaceChildren(view, h("div", { class: "after" }, againButton()), asCommand(body, client.hasKey()));
     if (refocus) output.querySelector(".again").focus();
     byId("said").textContent = spoken(state.runs.at(-1));
   }
@@ -112,10 +112,11 @@ export function exampleButtons(panel, holder, examples) {
   holder.append(...examples.map(({ name, values }) => h("button", { type: "button", class: "chip", onclick: () => fill(values) }, name)));
 }
 
-function asCommand(body) {
+function asCommand(body, keyed) {
   const url = new URL("compare", document.baseURI).href;
   const json = JSON.stringify(body, null, 1).replaceAll("'", "'\\''");
-  const command = `curl -s ${url} -H 'content-type: application/json' -d '${json}'`;
+  const key = keyed ? ' -H "authorization: Bearer $INTBERT_KEY"' : "";
+  const command = `curl -s ${url}${key} -H 'content-type: application/json' -d '${json}'`;
   return h(
     "details",
     {},

@@ -6,7 +6,7 @@ import { count } from "./format.js";
 const HINTS = {
   overloaded: "The server has as much to do as it accepts. Try again in a moment.",
   deadline_exceeded: "The answer took longer than allowed. Try again when there is less to do.",
-  too_long: "Shorten the text, or let its end be dropped.",
+  too_long: '"More options" can let its end be dropped.',
   loading: "The models are being loaded; this page goes on by itself.",
 };
 

@@ -6,6 +6,8 @@ import { duration, median, percent, plural, significant, variantClass, variantNa
 import { cutAtSpans } from "./spans.js";
 import { totalMs, variantCard } from "./variant.js";
 
+const DIGEST = "The digest is the SHA-256 of the int32 logits: equal digests mean equal bits, on any CPU, in any batch, in any thread.";
+
 /** The whole result. `runs`: /compare answers to one and the same input, oldest first; `context` of a question. */
 export function comparison(runs, { context = null, regression = false } = {}) {
   const latest = runs.at(-1);
@@ -20,6 +22,7 @@ export function comparison(runs, { context = null, regression = false } = {}) {
     text?.element,
     runs.length > 1 ? samples(runs) : null,
     h("p", { class: "soft small" }, usage(latest)),
+    latest.variants.some(({ digests }) => digests) ? h("p", { class: "soft small" }, DIGEST) : null,
   );
 }
 
@@ -53,7 +56,7 @@ function speed(runs) {
   const [own, other] = [0, 1].map((index) => median(runs.map((run) => run.variants[index].timings.compute_ms)));
   if (!(own > 0 && other > 0)) return null;
   const faster = own <= other ? first : second;
-  return [h("b", {}, `${significant(Math.max(own, other) / Math.min(own, other))}×`), ` as fast with ${variantName(faster.variant)}`];
+  return [h("b", {}, `${significant(Math.max(own, other) / Math.min(own, other))}×`), ` as fast with ${variantName(faster.variant)}`, runs.length > 1 ? "" : ", in this run"];
 }
 
 function size({ variants: [first, second] }) {

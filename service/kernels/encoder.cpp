@@ -1,7 +1,9 @@
 #include "encoder.h"
 
 #include <algorithm>
+#include <numeric>
 
+#include "division.h"
 #include "head.h"
 
 namespace intbert {
@@ -10,12 +12,13 @@ namespace {
 // Rows of a block pass through all of a layer while their sums and wide activations stay in the second-level cache.
 constexpr std::size_t block_rows_max = 96;
 
-Range share(std::size_t count, std::size_t part, std::size_t parts) {
-    return {count * part / parts, count * (part + 1) / parts};
-}
+// Up to so many rows a thread the threads of a team divide columns: measured.
+constexpr std::size_t rows_by_columns_max = 16;
 
-// One thread's pass over the model. Between two barriers a thread reads and writes only its own rows, except that
-// attention reads the keys and values of whole sequences.
+// Packing a key and its value costs as much as so many queries on it: measured.
+constexpr std::size_t packing_queries = 12;
+
+// One thread's pass over the model. What it reads of other threads' work is behind a barrier.
 class Pass {
 public:
     Pass(const Model& model, const Batch& batch, const Workspace& workspace, Team& team, std::size_t thread)
@@ -25,120 +28,182 @@ public:
           space_(workspace),
           team_(team),
           thread_(thread),
-          rows_(share(batch.tokens, thread, team.threads())),
-          sequences_(share(batch.sequences, thread, team.threads())),
-          sums_(workspace.sums + thread * workspace.block_rows * model.stride()),
-          wide_(workspace.wide + thread * workspace.block_rows * model.intermediate()),
+          tokens_(batch.tokens, rows_by_columns_max, thread, team.threads()),
+          first_(batch.sequences, rows_by_columns_max, thread, team.threads()),
           scratch_(workspace.attention + thread * workspace.attention_bytes) {}
 
     void run(std::int32_t* logits) {
         embed();
         for (std::size_t i = 0; i < model_.layers.size(); ++i) layer(i);
-        if (!model_.pooler) return token_logits(logits);
+        if (!model_.pooler) return output_rows(tokens_, space_.tokens.view, logits);
         if (model_.layers.empty()) {
-            team_.barrier();  // the first tokens are other threads' rows
+            meet_by_rows(tokens_);
             gather_first();
         }
         pooled_logits(logits);
     }
 
 private:
+    // Blocks of even size of this thread's rows, or all rows at once by columns.
     template <class Body>
-    void for_each_block(Range rows, Body body) {
-        for (std::size_t row = rows.begin; row < rows.end; row += space_.block_rows) {
-            body(Range{row, std::min(row + space_.block_rows, rows.end)});
+    void for_each_block(const Division& division, Body body) {
+        const Range rows = division.rows();
+        const std::size_t count = rows.end - rows.begin;
+        const std::size_t blocks = division.by_columns ? 1 : (count + space_.block_rows - 1) / space_.block_rows;
+        for (std::size_t i = 0; i < blocks; ++i) {
+            const Range block = share(count, i, blocks);
+            body(Range{rows.begin + block.begin, rows.begin + block.end});
         }
+    }
+
+    // After a stage by columns: the next one reads all of them.
+    void meet(const Division& division) {
+        if (division.by_columns) team_.barrier();
+    }
+
+    // Where other threads' rows are read.
+    void meet_by_rows(const Division& division) {
+        if (!division.by_columns) team_.barrier();
     }
 
     Activations view_of(const State& state, Range rows) const {
         return {state.view + rows.begin * model_.stride(), model_.stride(), rows.end - rows.begin};
     }
 
-    void normalise(const LayerNorm& norm, const State& state, Range rows) {
-        const std::size_t at = rows.begin * model_.stride();
-        kernels_.layer_norm(norm, sums_, rows.end - rows.begin, model_.stride(), state.residual + at, state.view + at);
+    // The buffers of a block between two stages: by columns shared by the threads, otherwise a thread's own.
+    std::int32_t* sums(const Division& division) const {
+        return space_.sums + (division.by_columns ? 0 : thread_ * space_.block_rows * model_.stride());
+    }
+    std::uint8_t* wide(const Division& division) const {
+        return space_.wide + (division.by_columns ? 0 : thread_ * space_.block_rows * model_.intermediate());
+    }
+
+    // By columns: this thread's own rows, between the others' sums before and the use of all rows afterwards.
+    void normalise(const LayerNorm& norm, const Division& division, const State& state, Range rows) {
+        meet(division);
+        const Range own = division.by_columns ? division.own : rows;
+        const std::size_t stride = model_.stride(), at = own.begin * stride;
+        kernels_.layer_norm(norm, sums(division) + (own.begin - rows.begin) * stride, own.end - own.begin, stride,
+                            state.residual + at, state.view + at);
+        meet(division);
     }
 
     void embed() {
-        for_each_block(rows_, [&](Range rows) {
-            kernels_.embed(model_.embedding, batch_.token_ids + rows.begin, batch_.type_ids + rows.begin,
-                           space_.positions + rows.begin, rows.end - rows.begin, sums_);
-            normalise(model_.embedding_norm, space_.tokens, rows);
+        for_each_block(tokens_, [&](Range rows) {
+            const Range own = tokens_.by_columns ? tokens_.own : rows;
+            kernels_.embed(model_.embedding, batch_.token_ids + own.begin, batch_.type_ids + own.begin,
+                           space_.positions + own.begin, own.end - own.begin,
+                           sums(tokens_) + (own.begin - rows.begin) * model_.stride());
+            normalise(model_.embedding_norm, tokens_, space_.tokens, rows);
             project(0, rows);
         });
     }
 
     bool first_only(std::size_t i) const { return model_.pooler.has_value() && i + 1 == model_.layers.size(); }
 
+    // Heads that fill whole blocks of columns together.
+    std::size_t heads_per_unit() const {
+        return std::lcm(model_.head_dim(), block_columns) / model_.head_dim();
+    }
+
+    // By columns: the heads whose queries, keys, values and context this thread computes.
+    Range own_heads(const Division& division) const {
+        const std::size_t unit = heads_per_unit();
+        const Range units = division.columns((model_.heads() + unit - 1) / unit);
+        return {units.begin * unit, std::min(units.end * unit, model_.heads())};
+    }
+
+    // The column blocks of those heads.
+    Range own_head_blocks(const Division& division) const {
+        const Range heads = own_heads(division);
+        const auto block = [&](std::size_t head) { return (head * model_.head_dim() + block_columns - 1) / block_columns; };
+        return {block(heads.begin), block(heads.end)};
+    }
+
     // Q, K, V of layer i for rows whose view was just computed; the last layer needs few queries.
     void project(std::size_t i, Range rows) {
         if (i == model_.layers.size()) return;
         const Layer& layer = model_.layers[i];
         const std::size_t stride = 3 * model_.width(), width_blocks = model_.width() / block_columns;
-        kernels_.linear_to_s8(layer.qkv, layer.attention.qkv_guard_bits, view_of(space_.tokens, rows),
-                              {first_only(i) ? width_blocks : 0, 3 * width_blocks},
-                              space_.qkv[i % 2] + rows.begin * stride, stride);
+        const Range blocks = own_head_blocks(tokens_);
+        for (std::size_t part = first_only(i) ? 1 : 0; part < 3; ++part) {
+            kernels_.linear_to_s8(layer.qkv, layer.attention.qkv_guard_bits, view_of(space_.tokens, rows),
+                                  {part * width_blocks + blocks.begin, part * width_blocks + blocks.end},
+                                  space_.qkv + rows.begin * stride, stride);
+        }
     }
 
     // From layer i's Q, K, V of all rows to those of layer i + 1.
     void layer(std::size_t i) {
         const Layer& layer = model_.layers[i];
-        const std::int8_t* qkv = space_.qkv[i % 2];
-        team_.barrier();
+        meet_by_rows(tokens_);  // keys and values of whole sequences
         if (first_only(i)) {
-            first_attention(layer, qkv);
-            for_each_block(sequences_, [&](Range rows) { after_attention(layer, space_.first, rows); });
+            query_first(layer);
+            attention(layer, first_, space_.first_query, model_.width());
+            for_each_block(first_, [&](Range rows) { after_attention(layer, first_, first_state(), rows); });
             return;
         }
-        self_attention(layer, qkv);
-        for_each_block(rows_, [&](Range rows) {
-            after_attention(layer, space_.tokens, rows);
+        attention(layer, tokens_, space_.qkv, 3 * model_.width());
+        for_each_block(tokens_, [&](Range rows) {
+            after_attention(layer, tokens_, space_.tokens, rows);
             project(i + 1, rows);
         });
     }
 
-    // All queries of this thread's rows.
-    void self_attention(const Layer& layer, const std::int8_t* qkv) {
-        const std::size_t stride = 3 * model_.width();
-        for (std::size_t s = 0; s < batch_.sequences; ++s) {
-            const Range tokens = batch_.sequence(s);
-            const Range rows{std::max(tokens.begin, rows_.begin), std::min(tokens.end, rows_.end)};
-            if (rows.begin >= rows.end) continue;
-            attend(layer, qkv + rows.begin * stride, stride, rows, qkv, tokens);
-        }
-    }
-
-    // Only what the pooler reads: the first token of each of this thread's sequences.
-    void first_attention(const Layer& layer, const std::int8_t* qkv) {
-        gather_first();
-        for_each_block(sequences_, [&](Range rows) {
-            kernels_.linear_to_s8(layer.qkv, layer.attention.qkv_guard_bits, view_of(space_.first, rows),
-                                  {0, model_.width() / block_columns}, space_.first_query + rows.begin * model_.width(),
-                                  model_.width());
-        });
-        for (std::size_t s = sequences_.begin; s < sequences_.end; ++s) {
-            attend(layer, space_.first_query + s * model_.width(), model_.width(), {s, s + 1}, qkv, batch_.sequence(s));
-        }
-    }
+    // A single first token is where it is; several are gathered.
+    const State& first_state() const { return batch_.sequences == 1 ? space_.tokens : space_.first; }
 
     void gather_first() {
-        for (std::size_t s = sequences_.begin; s < sequences_.end; ++s) {
+        if (batch_.sequences == 1) return;
+        for (std::size_t s = first_.own.begin; s < first_.own.end; ++s) {
             const std::size_t from = batch_.sequence(s).begin * model_.stride(), to = s * model_.stride();
             std::copy_n(space_.tokens.residual + from, model_.stride(), space_.first.residual + to);
             std::copy_n(space_.tokens.view + from, model_.stride(), space_.first.view + to);
         }
+        meet(first_);
     }
 
-    // Queries to the context rows `rows`, on the keys and values of the tokens `keys`.
-    void attend(const Layer& layer, const std::int8_t* query, std::size_t query_stride, Range rows,
-                const std::int8_t* qkv, Range keys) {
+    // Only what the pooler reads: the queries of first tokens.
+    void query_first(const Layer& layer) {
+        gather_first();
+        const Range rows = first_.rows();
+        kernels_.linear_to_s8(layer.qkv, layer.attention.qkv_guard_bits, view_of(first_state(), rows),
+                              own_head_blocks(first_), space_.first_query + rows.begin * model_.width(),
+                              model_.width());
+        meet_by_rows(first_);
+    }
+
+    // Context of all queries: those of one row a token, or a sequence.
+    void attention(const Layer& layer, const Division& division, const std::int8_t* query, std::size_t query_stride) {
+        const bool first = &division == &first_;
+        const auto queries = [&](std::size_t s) {
+            return first ? Range{s, s + 1} : batch_.sequence(s);
+        };
+        const auto cost = [&](std::size_t s) {
+            const Range rows = queries(s), keys = batch_.sequence(s);
+            return (keys.end - keys.begin) * (rows.end - rows.begin + packing_queries);
+        };
+        std::size_t total = 0;
+        for (std::size_t s = 0; s < batch_.sequences; ++s) total += cost(s) * model_.heads();
+        HeadShare deal(total, thread_, division.threads);
+        for (std::size_t s = 0; s < batch_.sequences; ++s) {
+            const Range dealt = deal.next(model_.heads(), cost(s));
+            const Range heads = division.by_columns ? own_heads(division) : dealt;
+            attend(layer, query, query_stride, queries(s), batch_.sequence(s), heads);
+        }
+        team_.barrier();
+    }
+
+    // Query rows to context rows, on the keys and values of the tokens `keys`.
+    void attend(const Layer& layer, const std::int8_t* query, std::size_t query_stride, Range rows, Range keys,
+                Range heads) {
         const std::size_t width = model_.width(), stride = 3 * width;
-        const std::int8_t* key = qkv + keys.begin * stride + width;
-        const LayerAttention& attention = layer.attention;
-        for (std::size_t h = 0; h < model_.heads(); ++h) {
+        const std::int8_t* key = space_.qkv + keys.begin * stride + width;
+        const LayerAttention& constants = layer.attention;
+        for (std::size_t h = heads.begin; h < heads.end; ++h) {
             const std::size_t column = h * model_.head_dim();
             const AttentionHead head{
-                .query = query + column,
+                .query = query + rows.begin * query_stride + column,
                 .key = key + column,
                 .value = key + width + column,
                 .context = space_.context + rows.begin * width + column,
@@ -148,47 +213,51 @@ private:
                 .queries = rows.end - rows.begin,
                 .keys = keys.end - keys.begin,
                 .head_dim = model_.head_dim(),
-                .score_shift = attention.score_shift[h],
-                .score_multiplier = attention.score_multiplier[h],
-                .exp_fraction_bits = attention.exp_fraction_bits,
-                .context_multiplier = attention.context_multiplier[h],
+                .score_shift = constants.score_shift[h],
+                .score_multiplier = constants.score_multiplier[h],
+                .exp_fraction_bits = constants.exp_fraction_bits,
+                .context_multiplier = constants.context_multiplier[h],
             };
             kernels_.attend(head, scratch_);
         }
     }
 
     // From the context to the layer's output, for one block of rows.
-    void after_attention(const Layer& layer, const State& state, Range rows) {
+    void after_attention(const Layer& layer, const Division& division, const State& state, Range rows) {
         const std::size_t count = rows.end - rows.begin, stride = model_.stride();
         const std::int16_t* residual = state.residual + rows.begin * stride;
         const Activations context{space_.context + rows.begin * model_.width(), model_.width(), count};
-        kernels_.linear_to_sums(layer.attention_output, context, {0, layer.attention_output.blocks}, residual, sums_,
-                                stride);
-        normalise(layer.attention_norm, state, rows);
+        kernels_.linear_to_sums(layer.attention_output, context, division.columns(layer.attention_output.blocks),
+                                residual, sums(division), stride);
+        normalise(layer.attention_norm, division, state, rows);
         const std::size_t wide_stride = layer.ffn_output.inputs;
-        kernels_.linear_to_gelu(layer.ffn_input, layer.gelu, view_of(state, rows), {0, layer.ffn_input.blocks}, wide_,
-                                wide_stride);
-        kernels_.linear_to_sums(layer.ffn_output, {wide_, wide_stride, count}, {0, layer.ffn_output.blocks}, residual,
-                                sums_, stride);
-        normalise(layer.ffn_norm, state, rows);
+        kernels_.linear_to_gelu(layer.ffn_input, layer.gelu, view_of(state, rows),
+                                division.columns(layer.ffn_input.blocks), wide(division), wide_stride);
+        meet(division);
+        kernels_.linear_to_sums(layer.ffn_output, {wide(division), wide_stride, count},
+                                division.columns(layer.ffn_output.blocks), residual, sums(division), stride);
+        normalise(layer.ffn_norm, division, state, rows);
     }
-
-    void token_logits(std::int32_t* logits) { output_rows(view_of(space_.tokens, rows_), rows_, logits); }
 
     void pooled_logits(std::int32_t* logits) {
-        const std::size_t stride = model_.stride(), at = sequences_.begin * stride;
-        const Activations first = view_of(space_.first, sequences_);
+        const Range rows = first_.rows();
         const NarrowLinear& pooler = *model_.pooler;
-        kernels_.linear_to_s32(pooler, first, {0, pooler.blocks}, space_.pooled_sums + at, stride);
-        pooler_tanh(pooler, kernels_.order, space_.pooled_sums + at, first.rows, stride, space_.pooled + at);
-        output_rows({space_.pooled + at, stride, first.rows}, sequences_, logits);
+        const Range blocks = first_.columns(pooler.blocks);
+        const std::size_t stride = model_.stride(), at = rows.begin * stride;
+        const Activations first = view_of(first_state(), rows);
+        kernels_.linear_to_s32(pooler, first, blocks, space_.pooled_sums + at, stride);
+        pooler_tanh(pooler, kernels_.order, space_.pooled_sums + at, first.rows, stride, blocks, space_.pooled + at);
+        meet(first_);
+        output_rows(first_, space_.pooled, logits);
     }
 
-    void output_rows(Activations x, Range rows, std::int32_t* logits) {  // (8.1)
-        const std::size_t stride = model_.output_stride();
+    void output_rows(const Division& division, const std::uint8_t* view, std::int32_t* logits) {  // (8.1)
+        const Range rows = division.own;
+        const std::size_t stride = model_.output_stride(), count = rows.end - rows.begin;
         std::int32_t* padded = space_.output + rows.begin * stride;
-        kernels_.linear_to_s32(model_.output, x, {0, model_.output.blocks}, padded, stride);
-        copy_outputs(kernels_.order, padded, x.rows, stride, model_.outputs(), logits + rows.begin * model_.outputs());
+        kernels_.linear_to_s32(model_.output, {view + rows.begin * model_.stride(), model_.stride(), count},
+                               {0, model_.output.blocks}, padded, stride);
+        copy_outputs(kernels_.order, padded, count, stride, model_.outputs(), logits + rows.begin * model_.outputs());
     }
 
     const Model& model_;
@@ -197,10 +266,8 @@ private:
     const Workspace& space_;
     Team& team_;
     const std::size_t thread_;
-    const Range rows_;       // this thread's tokens
-    const Range sequences_;  // this thread's sequences, where a stage works by sequence
-    std::int32_t* sums_;
-    std::uint8_t* wide_;
+    const Division tokens_;  // rows of tokens
+    const Division first_;   // rows of first tokens, one a sequence
     std::byte* scratch_;
 };
 
@@ -218,7 +285,7 @@ std::size_t divide(std::byte* memory, const Model& model, const Batch& batch, st
     space.positions = carver.take<std::int32_t>(tokens);
     space.tokens = {carver.take<std::int16_t>(tokens * stride), carver.take<std::uint8_t>(tokens * stride)};
     space.first = {carver.take<std::int16_t>(first_rows * stride), carver.take<std::uint8_t>(first_rows * stride)};
-    for (std::int8_t*& qkv : space.qkv) qkv = carver.take<std::int8_t>(tokens * 3 * width);
+    space.qkv = carver.take<std::int8_t>(tokens * 3 * width);
     space.first_query = carver.take<std::int8_t>(first_rows * width);
     space.context = carver.take<std::uint8_t>(tokens * width);
     space.pooled_sums = carver.take<std::int32_t>(first_rows * stride);

@@ -31,14 +31,14 @@ struct Workspace {
     std::int32_t* positions;      // (tokens,)
     State tokens;                 // all rows
     State first;                  // (sequences,) rows of the first tokens, in the last layer of a model with a pooler
-    std::int8_t* qkv[2];          // (tokens, 3 * width), layers alternate: one barrier a layer is enough
+    std::int8_t* qkv;             // (tokens, 3 * width)
     std::int8_t* first_query;     // (sequences, width)
     std::uint8_t* context;        // (tokens, width)
     std::int32_t* pooled_sums;    // (sequences, stride)
     std::uint8_t* pooled;         // (sequences, stride)
     std::int32_t* output;         // (rows, output stride)
-    std::int32_t* sums;           // (threads, block rows, stride)
-    std::uint8_t* wide;           // (threads, block rows, intermediate)
+    std::int32_t* sums;           // (threads, block rows, stride), or (tokens, stride) by columns
+    std::uint8_t* wide;           // (threads, block rows, intermediate), or (tokens, intermediate) by columns
     std::byte* attention;         // (threads, attention_bytes)
     std::size_t attention_bytes;  // of one thread
     std::size_t block_rows;       // rows that pass through a layer together

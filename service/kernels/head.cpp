@@ -22,11 +22,11 @@ std::size_t column_at(const ColumnOrder& order, std::size_t position) {
 }  // namespace
 
 void pooler_tanh(const NarrowLinear& pooler, const ColumnOrder& order, const std::int32_t* acc, std::size_t rows,
-                 std::size_t stride, std::uint8_t* out) {
+                 std::size_t stride, Range blocks, std::uint8_t* out) {
     std::uint8_t position16[block_columns];
     for (std::size_t p = 0; p < block_columns; ++p) position16[order.column16[p]] = static_cast<std::uint8_t>(p);
     for (std::size_t row = 0; row < rows; ++row) {
-        for (std::size_t p = 0; p < stride; ++p) {
+        for (std::size_t p = blocks.begin * block_columns; p < blocks.end * block_columns; ++p) {
             const std::size_t column = column_at(order, p);
             const std::size_t at16 = column / block_columns * block_columns + position16[column % block_columns];
             const std::int32_t shifted = saturate16(acc[row * stride + p] >> pooler.shift[p]);

@@ -5,9 +5,10 @@
 
 namespace intbert {
 
-// (2.2) and (7.1)-(7.3): the pooler's accumulators, in column32 order, to u8 = s8 tanh + 128 in natural order.
+// (2.2) and (7.1)-(7.3): the pooler's accumulators, in column32 order, to u8 = s8 tanh + 128 in natural order; some column
+// blocks of all rows.
 void pooler_tanh(const NarrowLinear& pooler, const ColumnOrder& order, const std::int32_t* acc, std::size_t rows,
-                 std::size_t stride, std::uint8_t* out);
+                 std::size_t stride, Range blocks, std::uint8_t* out);
 
 // Rows of accumulators in column32 order to `outputs` columns in natural order.
 void copy_outputs(const ColumnOrder& order, const std::int32_t* acc, std::size_t rows, std::size_t stride,

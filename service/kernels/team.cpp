@@ -8,8 +8,8 @@
 namespace intbert {
 namespace {
 
-constexpr int spins =
-    4096;  // some 50 microseconds: longer than a barrier's usual wait, shorter than a scheduler's slice
+// Some 50 microseconds: longer than a barrier's usual wait, shorter than a scheduler's slice.
+constexpr int spins = 4096;
 
 void relax() {
 #if INTBERT_X86_64
@@ -17,14 +17,6 @@ void relax() {
 #elif defined(__aarch64__)
     asm volatile("yield");
 #endif
-}
-
-void wait_while_equal(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
-    for (int i = 0; i < spins; ++i) {
-        if (value.load(std::memory_order_acquire) != old) return;
-        relax();
-    }
-    value.wait(old, std::memory_order_acquire);
 }
 
 void advance(std::atomic<std::uint32_t>& value) {
@@ -47,9 +39,9 @@ std::vector<int> other_processors(int taken) {
     return others;
 }
 
-// Every worker gets its own share of the processors; nothing happens when there are too few.
-void spread(std::vector<std::thread>& workers, const std::vector<int>& processors) {
-    if (processors.size() < workers.size()) return;
+// Every worker gets its own share of the processors; false when there are too few.
+bool spread(std::vector<std::thread>& workers, const std::vector<int>& processors) {
+    if (processors.size() < workers.size()) return false;
     for (std::size_t worker = 0; worker < workers.size(); ++worker) {
         cpu_set_t own;
         CPU_ZERO(&own);
@@ -58,13 +50,14 @@ void spread(std::vector<std::thread>& workers, const std::vector<int>& processor
         }
         pthread_setaffinity_np(workers[worker].native_handle(), sizeof own, &own);
     }
+    return true;
 }
 
 #else
 
 int current_processor() { return -1; }
 std::vector<int> other_processors(int) { return {}; }
-void spread(std::vector<std::thread>&, const std::vector<int>&) {}
+bool spread(std::vector<std::thread>&, const std::vector<int>&) { return true; }
 
 #endif
 
@@ -94,6 +87,7 @@ void Team::start(Function function, void* context) {
 }
 
 void Team::separate() {
+    if (crowded_.load(std::memory_order_relaxed)) return;
     const int mine = current_processor();
     if (mine < 0) return;
     processor_[0].store(mine, std::memory_order_relaxed);
@@ -101,10 +95,18 @@ void Team::separate() {
         const int own = processor_[thread].load(std::memory_order_relaxed);
         for (std::size_t other = 0; other < thread; ++other) {
             if (own < 0 || own == processor_[other].load(std::memory_order_relaxed)) {
-                return spread(workers_, other_processors(mine));
+                return crowded_.store(!spread(workers_, other_processors(mine)), std::memory_order_relaxed);
             }
         }
     }
+}
+
+void Team::wait_while_equal(const std::atomic<std::uint32_t>& value, std::uint32_t old) const {
+    for (int i = crowded_.load(std::memory_order_relaxed) ? spins : 0; i < spins; ++i) {
+        if (value.load(std::memory_order_acquire) != old) return;
+        relax();
+    }
+    value.wait(old, std::memory_order_acquire);
 }
 
 void Team::meet() {

@@ -3,7 +3,8 @@
 //
 // Threads that wake each other and wait for each other look to a scheduler like one thread: it may keep them on one
 // processor, where they take turns, and never find an imbalance to mend. So a team that finds two of its threads on one
-// processor gives its workers processors of their own, away from the caller's.
+// processor gives its workers processors of their own, away from the caller's. Where there are too few processors for that
+// it never tries again, and its threads sleep at once instead of spinning on the processor that another one needs.
 #pragma once
 
 #include <atomic>
@@ -40,6 +41,7 @@ private:
     void start(Function function, void* context);
     void separate();
     void meet();
+    void wait_while_equal(const std::atomic<std::uint32_t>& value, std::uint32_t old) const;
     void work(std::size_t thread);
 
     const std::size_t threads_;
@@ -49,6 +51,7 @@ private:
     alignas(64) std::atomic<std::uint32_t> job_{0};    // rises by one a job
     alignas(64) std::atomic<std::uint32_t> phase_{0};  // rises by one a barrier
     alignas(64) std::atomic<std::uint32_t> arrived_{0};
+    std::atomic<bool> crowded_{false};         // fewer processors than threads
     std::vector<std::atomic<int>> processor_;  // where each worker was when it last finished; -1: not known
     std::vector<std::thread> workers_;
 };

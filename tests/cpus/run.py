@@ -63,14 +63,16 @@ def check(folder: Path) -> None:
     """Everything, with a table; CpuCheckError at the end if any line differs."""
     if platform.machine() != "x86_64":
         raise CpuCheckError(f"NOTHING WAS CHECKED: this needs an x86-64 machine, not {platform.machine()}")
+    print(f"tools, an AArch64 Python and the module for it, below {folder}", flush=True)
     ensure_tools()
     system, site = prepare_arm64(folder / "arm64")
     check_integers_only(site)
     inputs = folder / "inputs.json"
     inputs.write_text(json.dumps(model_inputs()), encoding="utf-8")
+    started_s = time.monotonic()
     native = probe([sys.executable], [ROOT], inputs)
     expected = native["digests"][native["kernels"][0]] | {GOLDEN: golden_digest()}
-    differences = report("native", native, expected, tuple(native["kernels"]), 0)
+    differences = report("native", native, expected, tuple(native["kernels"]), time.monotonic() - started_s)
     for cpu in CPUS:
         started_s = time.monotonic()
         found = probe_on(cpu, inputs, system, site)
@@ -88,7 +90,7 @@ def check_integers_only(site: Path) -> None:
             raise CpuCheckError(f"{expected} was not found in the disassembly")
     if floats:
         raise CpuCheckError(f"floating-point instructions in the AArch64 kernels: {sorted(floats)}")
-    print(f"AArch64 module: {len(functions)} functions, no floating-point instruction")
+    print(f"AArch64 module: {len(functions)} functions, no floating-point instruction", flush=True)
 
 
 def model_inputs() -> dict[str, list[dict[str, Any]]]:
@@ -147,7 +149,7 @@ def report(cpu: str, found: Any, expected: dict[str, str], kernels: tuple[str, .
             selected = "selected" if name == found["kernels"][0] else ""
             verdict = "equal" if equal else "DIFFERENT"
             print(f"{cpu:12} {name:13} {selected:9} {label:22} {value[:16]} {verdict}", flush=True)
-    print(f"{cpu:12} {seconds:.0f} s" if seconds else "", flush=True)
+    print(f"{cpu:12} {seconds:.0f} s", flush=True)
     return wrong
 
 

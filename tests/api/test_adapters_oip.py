@@ -1,5 +1,6 @@
 """The Open Inference Protocol v2 on the wire."""
 
+import json
 from typing import Any
 
 import httpx
@@ -155,3 +156,11 @@ def test_binary_tensors_are_refused_by_name(client: httpx.Client) -> None:
     response = client.post(INFER, content=b"{}\x01\x00\x00\x00a", headers=headers)
     check_shape(INFER, response, 415)
     assert "binary_data=False" in response.json()["error"]
+
+
+def test_a_body_that_is_declared_as_nothing_is_json(client: httpx.Client) -> None:
+    """Triton's client declares nothing; a web page of another site could do the same, and is refused."""
+    content = json.dumps({"inputs": [tensor("text", "good film")]})
+    assert client.post(INFER, content=content).status_code == 200
+    check_shape(INFER, client.post(INFER, content=content, headers={"origin": "https://example.org"}), 415)
+    check_shape(INFER, client.post(INFER, content=content, headers={"content-type": "text/plain"}), 415)

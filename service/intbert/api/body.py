@@ -13,9 +13,16 @@ from intbert.errors import CancelledError
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def read_json(request: Request, model: type[Model], *, limit_bytes: int, limit_s: float) -> Model:
-    """The body as `model`. Raises HttpError (400, 408, 413, 415, 422) or CancelledError when the client left."""
-    _check_type(request)
+async def read_json(
+    request: Request, model: type[Model], *, limit_bytes: int, limit_s: float, untyped: bool = False
+) -> Model:
+    """The body as `model`. Raises HttpError (400, 408, 413, 415, 422) or CancelledError when the client left.
+
+    With `untyped` a body that is not declared as anything is taken for JSON, unless a web page sent it.
+    """
+    if not (untyped and "content-type" not in request.headers and "origin" not in request.headers):
+        _check_type(request)
+    _check_encoding(request)
     try:
         async with asyncio.timeout(limit_s):
             body = await _read(request, limit_bytes)
@@ -31,6 +38,9 @@ def _check_type(request: Request) -> None:
     declared = request.headers.get("content-type", "")
     if declared != "application/json":
         _check_declared(declared)
+
+
+def _check_encoding(request: Request) -> None:
     if encoding := request.headers.get("content-encoding"):
         raise HttpError(
             415, "unsupported_encoding", f"content-encoding {encoding[:40]!r} is not supported; send plain JSON"

@@ -40,10 +40,15 @@ class Backend:
     settings: Settings
     metrics: Metrics
 
-    async def read(self, request: Request, model: type[Body]) -> Body:
-        """The request's body. HttpError (400, 408, 413, 415, 422)."""
-        limits = self.settings
-        return await read_json(request, model, limit_bytes=limits.max_body_bytes, limit_s=limits.request_timeout_s)
+    async def read(self, request: Request, model: type[Body], *, untyped: bool = False) -> Body:
+        """The request's body, declared as JSON or, with `untyped`, as nothing. HttpError (400, 408, 413, 415, 422)."""
+        return await read_json(
+            request,
+            model,
+            limit_bytes=self.settings.max_body_bytes,
+            limit_s=self.settings.request_timeout_s,
+            untyped=untyped,
+        )
 
     def timeout_s(self, timeout_ms: int | None = None) -> float:
         """As long as the server allows, or as the client does."""

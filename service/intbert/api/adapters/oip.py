@@ -81,7 +81,7 @@ async def infer(request: Request, backend: Backend, name: str, version: str | No
     """Read, check and answer."""
     if "inference-header-content-length" in request.headers:
         raise HttpError(415, "unsupported_media_type", NO_BINARY)
-    asked = await backend.read(request, InferRequest)
+    asked = await backend.read(request, InferRequest, untyped=True)  # Triton's own client declares nothing
     given = asked.parameters or RequestParameters()
     # Another version than the newest may have to be read and verified first: not on the event loop.
     beside = version is not None

@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+BENCH  ?= .venv-bench
 HOST   ?=
 PORT   ?=
 ARGS   ?=
@@ -17,7 +18,7 @@ SOURCES     := $(CPP_SOURCES) $(shell find service/intbert -type f -not -name '*
 CHECKED     := service tests benchmarks loadtest deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test check lint format pytest sanitize check-api build loadtest docker-check test-cpus bench-prototype clean
+.PHONY: help serve install test check lint format pytest sanitize check-api build loadtest docker-check test-cpus bench bench-prototype clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -68,12 +69,15 @@ docker-check: $(STAMPS)/test $(STAMPS)/package ## image and compose stack with a
 test-cpus: $(STAMPS)/test $(STAMPS)/package ## the kernels of other CPUs under emulation, bit for bit (installs qemu and a cross-compiler as root)
 	$(BIN)/python -m tests.cpus.run $(ARGS)
 
+bench: $(BENCH)/stamps/package ## ours beside the peers, interleaved, about half an hour (ARGS="--help", ARGS="--quick")
+	$(BENCH)/bin/python -m benchmarks $(ARGS)
+
 bench-prototype: $(STAMPS)/serve ## the building blocks of the kernels against the peak of this core
 	$(CMAKE) -S benchmarks/prototype -B build/prototype -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
 	$(CMAKE) --build build/prototype --target run
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(STAMPS)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -97,4 +101,15 @@ $(STAMPS)/test: requirements/test.txt $(STAMPS)/torch
 # A real installation, not an editable one: what runs and what is tested is what a wheel contains.
 $(STAMPS)/package: pyproject.toml CMakeLists.txt $(SOURCES) $(STAMPS)/serve
 	$(PIP) install --quiet --no-deps --no-build-isolation --force-reinstall .
+	touch $@
+
+# The peers live in an environment of their own: their demands must not decide what the service or the tests run with.
+$(BENCH)/stamps/peers: requirements/bench.txt requirements/torch.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip --disable-pip-version-check install --quiet -r requirements/torch.txt
+	$(BENCH)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r requirements/bench.txt
+	mkdir -p $(BENCH)/stamps && touch $@
+
+$(BENCH)/stamps/package: pyproject.toml CMakeLists.txt $(SOURCES) $(BENCH)/stamps/peers
+	$(BENCH)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --force-reinstall .
 	touch $@

@@ -1,0 +1,1 @@
+"""One module a library, each imported in its own process only; `catalog` names what can be measured."""

@@ -3,7 +3,6 @@
 ValueError names a wrong tensor, value or name and what is allowed; TypeError an argument that is no such array.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,11 @@ def known() -> list[str]:
 class Model:
     """Weights packed for one kernel set; shared by any number of sessions.
 
-    tensors: the flat names of `Program.tensors()`. The word table is read in place and must not change afterwards;
-    everything else is copied.
+    tensors: the flat names of `Program.tensors()`; the dict is emptied, so that what nobody else holds is freed once it
+    is packed. The word table is read in place and must not change afterwards; everything else is copied.
     """
 
-    def __init__(self, tensors: Mapping[str, NDArray[Any]], kernels: str) -> None: ...
+    def __init__(self, tensors: dict[str, NDArray[Any]], kernels: str) -> None: ...
     @property
     def kernels(self) -> str: ...
     @property

@@ -57,8 +57,8 @@ std::vector<std::int32_t> offset_bias(const std::int32_t* bias, const std::int8_
 
 }  // namespace
 
-Model::Model(const Tensors& tensors, const KernelSet& kernels) : kernels_(kernels) {
-    const TensorReader reader(tensors);
+Model::Model(Tensors tensors, const KernelSet& kernels) : kernels_(kernels) {
+    TensorReader reader(std::move(tensors));
     channels_ = reader.find("embedding.word", Type::s8, 2).shape[1];
     if (channels_ < 1 || channels_ > channels_limit) {
         throw std::invalid_argument("tensor embedding.word has " + std::to_string(channels_) +
@@ -153,7 +153,7 @@ void Model::read_embedding(const TensorReader& tensors) {
     embedding.stride = stride_;
 }
 
-Layer Model::read_layer(const TensorReader& tensors, const std::string& name) {
+Layer Model::read_layer(TensorReader& tensors, const std::string& name) {
     std::vector<std::size_t> qkv;
     for (std::size_t part = 0; part < 3; ++part) {
         const auto columns = by_head(heads_, head_dim_true_, head_dim_, width_, part * channels_);
@@ -178,7 +178,7 @@ Layer Model::read_layer(const TensorReader& tensors, const std::string& name) {
     return layer;
 }
 
-LayerNorm Model::read_norm(const TensorReader& tensors, const std::string& name) {
+LayerNorm Model::read_norm(TensorReader& tensors, const std::string& name) {
     const auto channels = in_order(channels_);
     const ColumnOrder& order = kernels_.order;
     LayerNorm norm{};
@@ -190,7 +190,7 @@ LayerNorm Model::read_norm(const TensorReader& tensors, const std::string& name)
     return norm;
 }
 
-LayerAttention Model::read_attention(const TensorReader& tensors, const std::string& name) {
+LayerAttention Model::read_attention(TensorReader& tensors, const std::string& name) {
     const auto copy = [&]<class T>(const T* values) {
         T* to = allocate<T>(heads_);
         std::copy_n(values, heads_, to);
@@ -205,7 +205,7 @@ LayerAttention Model::read_attention(const TensorReader& tensors, const std::str
     return attention;
 }
 
-Linear Model::read_linear(const TensorReader& tensors, const std::string& name, const Rows& rows) {
+Linear Model::read_linear(TensorReader& tensors, const std::string& name, const Rows& rows) {
     const Tensor& weight = tensors.find(name + ".weight", Type::s8, 2);
     const std::size_t outputs = present(rows.outputs), inputs = present(rows.inputs);
     expect_shape(name + ".weight", weight, outputs, inputs);
@@ -226,13 +226,14 @@ Linear Model::read_linear(const TensorReader& tensors, const std::string& name, 
         }
         kernels_.pack_block(block.data(), block_columns, linear.inputs, packed + b * block_columns * linear.inputs);
     }
+    tensors.drop(name + ".weight");  // a large model is in memory once, not twice
     linear.weight = packed;
     const auto bias = offset_bias(tensors.s32(name + ".bias", outputs), values, outputs, inputs, kernels_.input_offset);
     linear.bias = ordered(bias.data(), rows.outputs, kernels_.order.column32);
     return linear;
 }
 
-NarrowLinear Model::read_narrow(const TensorReader& tensors, const std::string& name, const Rows& rows) {
+NarrowLinear Model::read_narrow(TensorReader& tensors, const std::string& name, const Rows& rows) {
     const std::size_t outputs = present(rows.outputs);
     NarrowLinear linear{read_linear(tensors, name, rows), nullptr, nullptr};
     linear.shift = ordered(tensors.s32(name + ".shift", outputs, 0, 31), rows.outputs, kernels_.order.column32);
@@ -240,7 +241,7 @@ NarrowLinear Model::read_narrow(const TensorReader& tensors, const std::string& 
     return linear;
 }
 
-ResidualLinear Model::read_residual(const TensorReader& tensors, const std::string& name, const Rows& rows) {
+ResidualLinear Model::read_residual(TensorReader& tensors, const std::string& name, const Rows& rows) {
     ResidualLinear linear{read_linear(tensors, name, rows), nullptr, 0, 0};
     linear.multiplier =
         ordered(tensors.s32(name + ".multiplier", present(rows.outputs), 0), rows.outputs, kernels_.order.column32);

@@ -33,7 +33,7 @@ class Model {
 public:
     // Throws std::invalid_argument for a missing, wrongly typed or shaped tensor, and for values that the kernels' own
     // safety depends on. Overflow bounds are proved by arithmetic/bounds.py, not here.
-    Model(const Tensors& tensors, const KernelSet& kernels);
+    Model(Tensors tensors, const KernelSet& kernels);
     Model(const Model&) = delete;
     Model& operator=(const Model&) = delete;
 
@@ -65,12 +65,12 @@ private:
     };
 
     void read_embedding(const TensorReader& tensors);
-    Layer read_layer(const TensorReader& tensors, const std::string& name);
-    LayerNorm read_norm(const TensorReader& tensors, const std::string& name);
-    LayerAttention read_attention(const TensorReader& tensors, const std::string& name);
-    Linear read_linear(const TensorReader& tensors, const std::string& name, const Rows& rows);
-    NarrowLinear read_narrow(const TensorReader& tensors, const std::string& name, const Rows& rows);
-    ResidualLinear read_residual(const TensorReader& tensors, const std::string& name, const Rows& rows);
+    Layer read_layer(TensorReader& tensors, const std::string& name);
+    LayerNorm read_norm(TensorReader& tensors, const std::string& name);
+    LayerAttention read_attention(TensorReader& tensors, const std::string& name);
+    Linear read_linear(TensorReader& tensors, const std::string& name, const Rows& rows);
+    NarrowLinear read_narrow(TensorReader& tensors, const std::string& name, const Rows& rows);
+    ResidualLinear read_residual(TensorReader& tensors, const std::string& name, const Rows& rows);
 
     template <class T>
     const T* ordered(const T* values, const std::vector<std::size_t>& sources, const std::uint8_t* order);

@@ -30,10 +30,19 @@ intbert::Tensor tensor_of(const std::string& name, const Array& array) {
     return tensor;
 }
 
-std::shared_ptr<intbert::Model> make_model(const std::map<std::string, Array>& arrays, const std::string& kernels) {
+// Takes the arrays out of the dict, so that each is freed as soon as it is packed, unless somebody else holds it.
+std::shared_ptr<intbert::Model> make_model(nb::dict arrays, const std::string& kernels) {
     intbert::Tensors tensors;
-    for (const auto& [name, array] : arrays) tensors.emplace(name, tensor_of(name, array));
-    return std::make_shared<intbert::Model>(tensors, intbert::find_kernels(kernels));
+    for (const auto& [key, value] : arrays) {
+        std::string name;
+        Array array;
+        if (!nb::try_cast(key, name) || !nb::try_cast(value, array)) {
+            throw nb::type_error("tensors must be a dict of contiguous arrays by name");
+        }
+        tensors.emplace(name, tensor_of(name, array));
+    }
+    arrays.clear();
+    return std::make_shared<intbert::Model>(std::move(tensors), intbert::find_kernels(kernels));
 }
 
 Logits run(intbert::Session& session, const Ids& token_ids, const Ids& type_ids, const Ids& cumulative_lengths) {

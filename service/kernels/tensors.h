@@ -23,7 +23,10 @@ using Tensors = std::map<std::string, Tensor>;
 // Finds tensors by name and checks type, shape and range; throws std::invalid_argument that says what, which and why.
 class TensorReader {
 public:
-    explicit TensorReader(const Tensors& tensors) : tensors_(tensors) {}
+    explicit TensorReader(Tensors tensors) : tensors_(std::move(tensors)) {}
+
+    // Lets go of a tensor that was copied: with it goes its memory, unless somebody else holds it.
+    void drop(const std::string& name) { tensors_.erase(name); }
 
     bool has(const std::string& name) const { return tensors_.contains(name); }
     bool has_below(const std::string& prefix) const;  // any name that starts so
@@ -35,7 +38,7 @@ public:
     const std::int32_t* s32(const std::string& name, std::size_t size, int low = INT32_MIN, int high = INT32_MAX) const;
 
 private:
-    const Tensors& tensors_;
+    Tensors tensors_;
 };
 
 }  // namespace intbert

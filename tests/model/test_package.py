@@ -30,6 +30,7 @@ from intbert.errors import (
 )
 from intbert.model.manifest import Card
 from intbert.model.package import Package, write_package
+from intbert.model.tensor_file import read_tensors
 from tests.arithmetic.programs import random_batch, random_program
 from tests.model.packages import (
     dimensions,
@@ -260,3 +261,16 @@ def test_files_may_be_copied_from_paths(tmp_path: Path) -> None:
         tmp_path / "tiny" / "1", make_manifest(program, size), {**make_files(program, size), "fp32.onnx": source}
     )
     assert package.onnx() == source.read_bytes()
+
+
+def test_tensors_are_separate_and_complete(package: Package) -> None:
+    """Read one by one, each tensor is freed alone; a damaged file is called damaged, whatever its header says."""
+    path = package.directory / "int8.safetensors"
+    tensors, digest = read_tensors(path, "tiny")
+    assert digest == package.manifest.files["int8.safetensors"].sha256
+    assert all(array.base is None for array in tensors.values())
+    content = path.read_bytes()
+    for damaged in (content[:-1] + bytes([content[-1] ^ 1]), b"\x00" * len(content)):
+        path.write_bytes(damaged)
+        with pytest.raises(HashMismatchError, match="int8.safetensors"):
+            package.program()

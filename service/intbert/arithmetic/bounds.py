@@ -61,7 +61,10 @@ def violations(program: Program) -> Iterator[str]:
 
 def accumulator_bound(linear: Linear) -> NDArray[np.int64]:
     """(9.1) largest magnitude of each output's accumulator, over all inputs in 0..255 and every partial sum."""
-    return int64(np.abs(int64(linear.bias)) + 255 * np.abs(int64(linear.weight)).sum(axis=1))
+    magnitude = np.abs(
+        linear.weight, dtype=np.int16
+    )  # as narrow as holds 128: weights are large
+    return int64(np.abs(int64(linear.bias)) + 255 * magnitude.sum(axis=1, dtype=np.int64))
 
 
 def _layer(layer: Layer, name: str, channels: int, heads: int) -> Iterator[str]:
@@ -87,7 +90,7 @@ def _shape(array: NDArray[Any], name: str, expected: tuple[int, ...]) -> Iterato
 
 
 def _range(values: Any, name: str, low: int, high: int) -> Iterator[str]:
-    values = int64(values)
+    values = np.asarray(values)  # compared in its own type: widened tables would be the peak of a server's memory
     if values.size and (values.min() < low or values.max() > high):
         yield f"{name}: values {values.min()}..{values.max()}, allowed are {low}..{high}"
 

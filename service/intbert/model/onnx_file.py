@@ -23,7 +23,7 @@ TENSOR_DATA_LOCATION = 14
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
-def check_self_contained(model: bytes, name: str) -> None:
+def check_self_contained(model: bytes | memoryview, name: str) -> None:
     """Raise ExternalDataError when a tensor lies outside of the file, or when the file is no ONNX model."""
     try:
         external = has_external_data(memoryview(model))

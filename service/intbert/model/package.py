@@ -1,12 +1,13 @@
 """A package directory: verified before one byte of it is used, written so that a half-written one is never seen."""
 
 import json
+import mmap
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from intbert.errors import (
 )
 from intbert.model.manifest import FORMAT_VERSION, MANIFEST_FILE, TOKENIZER_FILE, FileEntry, Manifest, TensorEntry
 from intbert.model.onnx_file import check_self_contained
+from intbert.model.tensor_file import read_tensors
 from intbert.model.tokenizer import Tokenizer
 
 
@@ -54,33 +56,45 @@ class Package:
         _check_file_list(directory, manifest)
         onnx_files = {variant.file for variant in manifest.variants.values() if variant.engine == "onnx"}
         for name in manifest.files:
-            content = package.read(name)
+            package.verify(name)
             if name in onnx_files:
-                check_self_contained(content, f"{directory}: {name}")
+                check_self_contained(_mapped(directory / name), f"{directory}: {name}")
         _check_gate(manifest, directory)
         return package
 
+    def verify(self, name: str) -> None:
+        """Check a listed file's size and hash without holding its content."""
+        path = self._sized(name)
+        with path.open("rb") as file:
+            self._check_hash(path, file_digest(file, "sha256").hexdigest())
+
     def read(self, name: str) -> bytes:
         """A listed file's content, its size and hash checked now, so that what is used is what was verified."""
+        path = self._sized(name)
+        content = path.read_bytes()
+        self._check_hash(path, sha256(content).hexdigest())
+        return content
+
+    def _sized(self, name: str) -> Path:
         if name not in self.manifest.files:
             raise NotFoundError.of("file", name, sorted(self.manifest.files), where=str(self.directory))
-        entry = self.manifest.files[name]
         path = self.directory / name
-        size = path.stat().st_size
-        if size != entry.bytes:
-            raise SizeMismatchError(f"{path} has {size} bytes, the manifest says {entry.bytes}; copy the package again")
-        content = path.read_bytes()
-        digest = sha256(content).hexdigest()
-        if digest != entry.sha256:
+        size, expected = path.stat().st_size, self.manifest.files[name].bytes
+        if size != expected:
+            raise SizeMismatchError(f"{path} has {size} bytes, the manifest says {expected}; copy the package again")
+        return path
+
+    def _check_hash(self, path: Path, digest: str) -> None:
+        expected = self.manifest.files[path.name].sha256
+        if digest != expected:
             raise HashMismatchError(
-                f"{path} is damaged: its SHA-256 is {digest}, the manifest says {entry.sha256}; copy the package again"
+                f"{path} is damaged: its SHA-256 is {digest}, the manifest says {expected}; copy the package again"
             )
-        return content
 
     def program(self, variant: str = "int8") -> Program:
         """The integer program, its tensors as listed in the manifest and its bounds proved again."""
         name = self._variant_file(variant, "integer")
-        tensors = load_tensors(self.read(name), f"{self.directory}: {name}")
+        tensors = self._tensors(name)
         listed = self.manifest.tensors
         if {key: _tensor_entry(array) for key, array in tensors.items()} != listed:
             raise TensorError(f"{self.directory}: the tensors of {name} are not those that the manifest lists")
@@ -94,6 +108,16 @@ class Package:
             raise ProgramBoundsError(f"{self.directory}: {name} could overflow: {error}") from error
         _check_agreement(program, self.manifest, f"{self.directory}: {name}")
         return program
+
+    def _tensors(self, name: str) -> dict[str, Any]:
+        path = self._sized(name)
+        try:
+            tensors, digest = read_tensors(path, f"{self.directory}: {name}")
+        except TensorError:
+            self.verify(name)  # a damaged file is called damaged
+            raise
+        self._check_hash(path, digest)
+        return tensors
 
     def onnx(self, variant: str = "fp32") -> bytes:
         """The ONNX model of a float variant."""
@@ -186,6 +210,12 @@ def read_manifest_bytes(directory: Path) -> bytes:
     if not (directory / MANIFEST_FILE).is_file():
         raise MissingFileError(f"{directory} has no {MANIFEST_FILE}, so it is no model package")
     return (directory / MANIFEST_FILE).read_bytes()
+
+
+def _mapped(path: Path) -> memoryview:
+    """A file's content, of which only what is looked at comes into memory."""
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b"")
 
 
 def _check_file_name(name: str, where: Path) -> None:

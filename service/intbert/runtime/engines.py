@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intbert.arithmetic.program import Program
 from intbert.errors import KernelError, SelfTestError
 from intbert.model.package import Package
 from intbert.model.tokenizer import Tokenizer
@@ -29,7 +28,8 @@ def load_engine(
     """
     entry = package.manifest.variants[variant]
     if entry.logit_scale is not None:
-        return _native_engine(package.program(variant), logit_scale=entry.logit_scale, kernels=kernels)
+        tensors = package.program(variant).tensors()
+        return _native_engine(tensors, logit_scale=entry.logit_scale, kernels=kernels)
     architecture = package.manifest.architecture
     activation = ActivationSize(
         channels=architecture.channels, intermediate=architecture.intermediate, heads=architecture.heads
@@ -43,7 +43,7 @@ def load_engine(
     )
 
 
-def _native_engine(program: Program, *, logit_scale: float, kernels: str | None) -> Engine:
+def _native_engine(tensors: dict[str, NDArray[Any]], *, logit_scale: float, kernels: str | None) -> Engine:
     try:
         from intbert.runtime.native import NativeEngine
     except ImportError as error:
@@ -51,7 +51,7 @@ def _native_engine(program: Program, *, logit_scale: float, kernels: str | None)
             f"the compiled kernels can't be loaded ({error}); install intbert again, or run `make` in a checkout",
             code="kernels_missing",
         ) from error
-    return NativeEngine(program, logit_scale=logit_scale, kernels=kernels)
+    return NativeEngine(tensors, logit_scale=logit_scale, kernels=kernels)
 
 
 def per_token(package: Package) -> bool:

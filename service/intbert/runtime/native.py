@@ -23,9 +23,14 @@ class NativeEngine:
 
     integer_only = True
 
-    def __init__(self, program: Program, *, logit_scale: float, kernels: str | None) -> None:
-        """`kernels` forces a kernel set by name; None takes the best. KernelError when it is not to be had here."""
-        self._model = _kernels.Model(program.tensors(), choose_kernels(kernels))
+    def __init__(self, program: Program | dict[str, NDArray[Any]], *, logit_scale: float, kernels: str | None) -> None:
+        """`kernels` forces a kernel set by name; None takes the best. KernelError when it is not to be had here.
+
+        program: or its tensors, which are taken out of the dict: what nobody else holds is then in memory once, not
+        twice, while it is packed.
+        """
+        tensors = program if isinstance(program, dict) else program.tensors()
+        self._model = _kernels.Model(tensors, choose_kernels(kernels))
         self._sessions: weakref.WeakSet[NativeSession] = weakref.WeakSet()
         self._lock = Lock()  # a scrape of the metrics counts sessions while a worker makes one
         self.name = f"native:{self._model.kernels}"

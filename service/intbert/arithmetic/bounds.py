@@ -61,9 +61,7 @@ def violations(program: Program) -> Iterator[str]:
 
 def accumulator_bound(linear: Linear) -> NDArray[np.int64]:
     """(9.1) largest magnitude of each output's accumulator, over all inputs in 0..255 and every partial sum."""
-    magnitude = np.abs(
-        linear.weight, dtype=np.int16
-    )  # as narrow as holds 128: weights are large
+    magnitude = np.abs(linear.weight, dtype=np.int16)  # as narrow as holds 128: weights are large
     return int64(np.abs(int64(linear.bias)) + 255 * magnitude.sum(axis=1, dtype=np.int64))
 
 

@@ -26,11 +26,12 @@ from intbert.api.compare import compare
 from intbert.api.errors import HttpError
 from intbert.api.exchange import ExchangeMiddleware
 from intbert.api.keys import KeysMiddleware, load_keys
-from intbert.api.openapi import INFERENCE_ERRORS, describe, problems, request_body
+from intbert.api.openapi import INFERENCE_ERRORS, describe, problems, request_body, text_content
 from intbert.api.page import add_page
 from intbert.api.qa import answer_questions
 from intbert.api.wire import ClassifyRequest, ClassifyResponse
 from intbert.api.wire_compare import CompareRequest, CompareResponse
+from intbert.api.wire_models import ModelResponse, ModelsResponse, ProbeResponse
 from intbert.api.wire_qa import QaRequest, QaResponse
 from intbert.config import Settings
 from intbert.errors import IntbertError
@@ -38,6 +39,7 @@ from intbert.runtime.service import InferenceService
 from intbert.telemetry.metrics import Metrics, Target
 
 Route = Callable[[Request], Awaitable[Response]]
+Handler = Callable[..., Response | Awaitable[Response]]
 DESCRIPTION = "Text classification and span answers by integer-only int8 models on CPUs, beside their FP32 originals."
 
 
@@ -142,37 +144,47 @@ def _add_inference(app: FastAPI, service: InferenceService, settings: Settings, 
 
 def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics) -> None:
     # Plain functions run in the thread pool: none of them holds up the event loop.
-    def get(path: str, summary: str, **more: Any) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    def get(path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
         return app.get(path, summary=summary, response_class=Response, **more)
 
     add_page(app)
 
-    @get("/models", "All models", responses=problems(503))
+    @get("/models", "All models", responses={200: {"model": ModelsResponse}, **problems(503)})
     def get_models() -> Response:
         return operations.list_models(service)
 
-    @get("/models/{name}", "All versions of one model", responses=problems(404, 503))
+    @get(
+        "/models/{name}",
+        "All versions of one model",
+        responses={200: {"model": ModelResponse}, **problems(404, 422, 503)},
+    )
     def get_model(name: str) -> Response:
         return operations.show_model(service, name)
 
-    @get("/models/{name}/report", "The model's report, a page", responses=problems(404, 503))
+    @get(
+        "/models/{name}/report",
+        "The model's report, a page",
+        responses={200: text_content("text/html"), **problems(404, 422, 503)},
+    )
     def get_report(name: str, version: str | None = None) -> Response:
         return operations.show_report(service, name, version)
 
-    @get("/metrics", "Metrics for Prometheus")
+    @get("/metrics", "Metrics for Prometheus", responses={200: text_content("text/plain")})
     def get_metrics() -> Response:
         return operations.render_metrics(metrics)
 
     # The probes answer from memory and must not wait for a thread.
-    @app.get("/livez", summary="Alive: the workers make progress", response_class=Response, responses=problems(503))
+    probe = {200: {"model": ProbeResponse}, **problems(503)}
+
+    @get("/livez", "Alive: the workers make progress", responses=probe)
     async def get_livez() -> Response:
         return operations.livez(service)
 
-    @app.get("/readyz", summary="Ready for requests", response_class=Response, responses=problems(503))
+    @get("/readyz", "Ready for requests", responses=probe)
     async def get_readyz() -> Response:
         return operations.readyz(service)
 
-    @app.get("/startupz", summary="The models were loaded", response_class=Response, responses=problems(503))
+    @get("/startupz", "The models were loaded", responses=probe)
     async def get_startupz() -> Response:
         return operations.startupz(service)
 

@@ -45,6 +45,11 @@ def failures(model: type[BaseModel], *statuses: int) -> dict[int | str, dict[str
     return {status: {"description": _PROBLEMS[status], "model": model} for status in statuses}
 
 
+def text_content(media_type: str) -> dict[str, Any]:
+    """An answer that is text."""
+    return {"description": "OK", "content": {media_type: {"schema": {"type": "string"}}}}
+
+
 def request_body(model: type[BaseModel]) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads `model` itself. Its examples are the model's own."""
     examples = model.model_json_schema().get("examples", [])

@@ -25,7 +25,7 @@ AARCH64_FLOAT = (
 )
 FLOAT_OPERATION = re.compile(rf"^(?:{X86_FLOAT}|{AARCH64_FLOAT})$")
 FUNCTION = re.compile(r"^[0-9a-f]+ <(?P<name>.+)>:$")
-INSTRUCTION = re.compile(r"^\s+[0-9a-f]+:\t(?P<mnemonic>[a-z0-9_]+)")
+INSTRUCTION = re.compile(r"^\s+[0-9a-f]+:\t(?:\{[a-z]+\} )?(?P<mnemonic>[a-z0-9_]+)")
 
 
 def float_instructions(module: Path, *, objdump: str) -> tuple[set[tuple[str, str]], set[str]]:

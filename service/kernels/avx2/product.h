@@ -15,13 +15,11 @@
 // holds w1, w3 and even w0, w2; it is widened once for all rows.
 #pragma once
 
-#include "../kernels.h"
 #include "tile.h"
 
 namespace intbert::avx2 {
 namespace {
 
-constexpr std::size_t groups = block_columns / group_columns;
 constexpr std::size_t chunk_inputs = 768;  // what is widened at once: 96 KiB of weights, in the second-level cache
 constexpr std::size_t slab_rows = 96;      // rows that wait for the next chunk
 
@@ -73,8 +71,10 @@ INTBERT_INLINE std::int32_t widen(const std::uint8_t* row, std::size_t inputs, W
     return sum_of_32(products);
 }
 
+// One cache line a step is fetched into the second-level cache from `ahead` on.
 template <int ROWS>
-INTBERT_INLINE void accumulate(Tile<ROWS>& acc, const WideRow* rows, const std::int16_t* panel, std::size_t inputs) {
+INTBERT_INLINE void accumulate(Tile<ROWS>& acc, const WideRow* rows, const std::int16_t* panel, std::size_t inputs,
+                               const std::int8_t* ahead) {
     const std::int16_t* x = rows->even;
     for (std::size_t quad = 0; quad < inputs / 4; ++quad) {
         unroll<ROWS>([&] INTBERT_BODY(auto r) {
@@ -86,6 +86,7 @@ INTBERT_INLINE void accumulate(Tile<ROWS>& acc, const WideRow* rows, const std::
                 acc[r][v] = _mm256_add_epi32(acc[r][v], _mm256_madd_epi16(a, b));
             });
         });
+        fetch_line(ahead + quad * line_bytes);
         x += 2;
         panel += 64;
     }
@@ -116,12 +117,16 @@ struct BlockProduct {
         for (std::size_t r = 0; r < ROWS; ++r) {
             space.pair_products[r] = widen(x.data + (row + r) * x.stride + k, inputs, space.rows[r]);
         }
+        const bool last = k + inputs == linear.inputs;
+        const std::size_t next = last ? block_columns * linear.inputs : (k + inputs) * group_columns;
         for (std::size_t g = 0; g < groups; ++g) {
             const std::size_t column = g * group_columns;
+            const std::int8_t* packed = linear.weight + (block * block_columns + column) * linear.inputs;
             Tile<ROWS> acc;
             begin<ROWS>(acc, row, column, k == 0);
-            accumulate<ROWS>(acc, space.rows, space.weights.panel + column * inputs, inputs);
-            if (k + inputs == linear.inputs) {
+            accumulate<ROWS>(acc, space.rows, space.weights.panel + column * inputs, inputs,
+                             fetches(g, row, ROWS, x.rows) ? packed + next : packed);
+            if (last) {
                 unroll<ROWS>([&] INTBERT_BODY(auto r) {
                     epilogue(row + r, block * block_columns + column, acc[r][0], acc[r][1]);
                 });

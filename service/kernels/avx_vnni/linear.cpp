@@ -22,17 +22,24 @@ struct Product {
     INTBERT_INLINE void operator()(const Linear& linear, Activations x, Range blocks, Epilogue epilogue) const {
         for (std::size_t block = blocks.begin; block < blocks.end; ++block) {
             for_each_tile(x.rows, [&] INTBERT_BODY(auto height, std::size_t row) {
-                constexpr int rows = decltype(height)::value;
-                const std::size_t end = (block + 1) * block_columns;
-                for (std::size_t column = block * block_columns; column < end; column += group_columns) {
-                    Tile<rows> acc;
-                    for_each_accumulator<rows>(
-                        [&] INTBERT_BODY(auto r, auto v) { acc[r][v] = load(linear.bias + column + v * 8); });
-                    accumulate<rows>(acc, x.data + row * x.stride, x.stride, linear.weight + column * linear.inputs,
-                                     linear.inputs / 4, multiply_add);
-                    unroll<rows>([&] INTBERT_BODY(auto r) { epilogue(row + r, column, acc[r][0], acc[r][1]); });
-                }
+                tile<decltype(height)::value>(linear, x, block, row, epilogue);
             });
+        }
+    }
+
+    template <int ROWS, class Epilogue>
+    INTBERT_INLINE void tile(const Linear& linear, Activations x, std::size_t block, std::size_t row,
+                             Epilogue epilogue) const {
+        for (std::size_t g = 0; g < groups; ++g) {
+            const std::size_t column = block * block_columns + g * group_columns;
+            const std::int8_t* panel = linear.weight + column * linear.inputs;
+            const std::int8_t* next = panel + block_columns * linear.inputs;
+            Tile<ROWS> acc;
+            for_each_accumulator<ROWS>(
+                [&] INTBERT_BODY(auto r, auto v) { acc[r][v] = load(linear.bias + column + v * 8); });
+            accumulate<ROWS, true>(acc, x.data + row * x.stride, x.stride, panel, linear.inputs / 4, multiply_add,
+                                   fetches(g, row, ROWS, x.rows) ? next : panel);
+            unroll<ROWS>([&] INTBERT_BODY(auto r) { epilogue(row + r, column, acc[r][0], acc[r][1]); });
         }
     }
 };

@@ -1,9 +1,10 @@
 """Figures and charts from /metrics, and the cards of /models."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.conftest import RunningServer
@@ -18,11 +19,13 @@ TICK = "async ([value, count]) => (await import('/assets/chart.js')).tickStep(va
 CUT = "async ([text, spans]) => (await import('/assets/spans.js')).cutAtSpans(text, spans)"
 
 
-@pytest.fixture
-def modules(watched: Watched) -> Page:
-    """A page whose modules can be called."""
-    watched.page.goto(watched.origin + "/")
-    return watched.page
+@pytest.fixture(scope="module")
+def modules(browser: Browser, page_server: RunningServer) -> Iterator[Page]:
+    """A place where the page's modules can be called."""
+    page = browser.new_page()
+    page.goto(page_server.url + "/assets/icon.svg")
+    yield page
+    page.close()
 
 
 def test_a_request_shows_in_figures_and_charts(watched: Watched) -> None:

@@ -99,6 +99,7 @@ function contextView(answer, context) {
   const show = (span) => {
     paint(span);
     reveal(box, box.querySelector(".picked"));
+    box.scrollIntoView({ block: "nearest" });
   };
   requestAnimationFrame(() => reveal(box, box.querySelector("mark")));
   return { show, element: h("section", { class: "context-view" }, legend(best), box) };

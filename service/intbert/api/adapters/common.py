@@ -28,7 +28,7 @@ class Choice(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str | None = Field(default=None, max_length=128, description="By default the one for this task.")
-    version: str | None = Field(default=None, max_length=128, description="By default the newest.")
+    version: str | None = Field(default=None, max_length=128, description="By default the active one.")
     variant: str | None = Field(default=None, max_length=128, description="int8 (the default), fp32, or any other.")
 
 

@@ -92,7 +92,7 @@ class V1Choice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: str | None = Field(default=None, max_length=128, description="By default the newest.")
+    version: str | None = Field(default=None, max_length=128, description="By default the active one.")
     variant: str | None = Field(default=None, max_length=128, description="int8 (the default), fp32, or any other.")
 
 

@@ -102,6 +102,16 @@ def test_the_store_comes_from_option_variable_or_the_working_directory(
     assert "no model store at model_store" in refusal("models")
 
 
+def test_a_package_is_added_once(store: Path, tmp_path: Path) -> None:
+    """The copy is listed as the original; a second time is refused; `--store` works on either side of `add`."""
+    package = store / "tiny" / "1"
+    added = document("models", "add", package, "--store", tmp_path / "new")
+    assert [added] == document("models", "--store", tmp_path / "new") == document("models", "--store", store)
+    assert "never replaced" in refusal("models", "add", package, "--store", tmp_path / "new", code=1)
+    assert run("models", "--store", tmp_path / "other", "add", package).returncode == 0
+    assert (tmp_path / "other" / "tiny" / "1" / "manifest.json").is_file()
+
+
 def test_classify_document_is_the_services_answer(store: Path) -> None:
     """The same fields as POST /classify, with the digests of the specification."""
     texts = ["the film was very good", "bad plot"]

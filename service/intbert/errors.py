@@ -21,6 +21,7 @@
     |  |- ProgramBoundsError   bounds_violated: the program could overflow
     |  |- GateError            gate_failed: the accuracy card breaks the package's own gate
     |  `- SelfTestError        self_test_failed: an engine's answer is not the known one
+    |- ActivationError       a version that was not made the active one; the code is that of the reason
     |- ConfigError           configuration that can't work: config_invalid
     |- KernelError           kernel_unknown, kernel_unsupported, kernels_missing: the kernel set is not to be had here
     `- EngineError           engine_failed: a fault of ours during compute
@@ -191,6 +192,23 @@ class GateError(PackageError):
 
 class SelfTestError(PackageError):
     default_code = "self_test_failed"
+
+
+class ActivationError(IntbertError):
+    """Another version should serve and can't; what served before still does."""
+
+    default_code = "activation_failed"
+
+    @classmethod
+    def of(cls, error: Exception, *, model: str, version: str, serving: str | None) -> "ActivationError":
+        """`error` is the reason, `serving` the version that stays active."""
+        stays = f"version {serving} keeps serving" if serving else "the model is not served"
+        reason = error.message if isinstance(error, IntbertError) else str(error)
+        return cls(
+            f"version {version} of {model} was not activated: {reason}; {stays}",
+            code=error.code if isinstance(error, IntbertError) else "store_unreadable",
+            details={"model": model, "version": version, "active": serving},
+        )
 
 
 class ConfigError(IntbertError):

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from structlog.typing import FilteringBoundLogger
 
 from intbert.api import operations
+from intbert.api.activate import Activated, activate
 from intbert.api.adapters.common import Backend
 from intbert.api.adapters.errors import failure
 from intbert.api.adapters.routes import ADAPTER_BODIES, add_adapters
@@ -57,7 +58,7 @@ def create_app(
     )
     _add_inference(app, service, settings, metrics)
     add_adapters(app, Backend(service=service, settings=settings, metrics=metrics))
-    _add_operations(app, service, metrics)
+    _add_operations(app, service, metrics, logger)
     _add_errors(app)
     app.add_middleware(KeysMiddleware, keys=load_keys(settings))
     app.add_middleware(
@@ -108,19 +109,20 @@ def _load(service: InferenceService, metrics: Metrics, logger: FilteringBoundLog
         logger.error("not ready", state=status.state, code=status.code, reason=status.reason)
         return
     machine = service.machine()
-    for entry in service.models():
-        for variant in entry["variants"]:
-            target = Target(model=entry["name"], version=entry["version"], variant=variant)
-            metrics.declare_variant(target)
-            metrics.watch_arena(target, partial(_arena_bytes, service, target))
+    _declare_variants(service, metrics)
     metrics.build(
         version=package_version(), kernels=str(machine["kernels"]["active"]), python=platform.python_version()
     )
     logger.info("ready", models=[f"{entry['name']}/{entry['version']}" for entry in service.models()], machine=machine)
 
 
-def _arena_bytes(service: InferenceService, target: Target) -> float:
-    return service.memory(target.model, target.variant, target.version).arena_bytes
+def _declare_variants(service: InferenceService, metrics: Metrics) -> None:
+    """All that can be asked for, loaded or not."""
+    for entry in service.models():
+        for variant in entry["variants"]:
+            target = Target(model=entry["name"], version=entry["version"], variant=variant)
+            metrics.declare_variant(target)
+            metrics.watch_arena(target, partial(service.arena_bytes, target.model, target.version, variant))
 
 
 def _add_inference(app: FastAPI, service: InferenceService, settings: Settings, metrics: Metrics) -> None:
@@ -142,7 +144,7 @@ def _add_inference(app: FastAPI, service: InferenceService, settings: Settings, 
         return await compare(request, service, settings, metrics)
 
 
-def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics) -> None:
+def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics, logger: FilteringBoundLogger) -> None:
     # Plain functions run in the thread pool: none of them holds up the event loop.
     def get(path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
         return app.get(path, summary=summary, response_class=Response, **more)
@@ -168,6 +170,17 @@ def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics) -
     )
     def get_report(name: str, version: str | None = None) -> Response:
         return operations.show_report(service, name, version)
+
+    @app.post(
+        "/models/{name}/versions/{version}/activate",
+        summary="Serve this version by default, after loading and testing it; the one before stays for a way back",
+        response_class=Response,
+        responses={200: {"model": Activated}, **problems(404, 409, 422, 503)},
+    )
+    def post_activate(name: str, version: str) -> Response:
+        answer = activate(service, logger, name, version)
+        _declare_variants(service, metrics)
+        return answer
 
     @get("/metrics", "Metrics for Prometheus", responses={200: text_content("text/plain")})
     def get_metrics() -> Response:

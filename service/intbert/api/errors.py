@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from intbert.errors import (
+    ActivationError,
     CancelledError,
     ConfigError,
     DeadlineError,
@@ -64,6 +65,7 @@ _CLASSES: Sequence[tuple[type[IntbertError], Verdict]] = (
     (DeadlineError, Verdict(status=504, reason="deadline")),
     (CancelledError, Verdict(status=499, reason="cancelled")),
     (UnavailableError, Verdict(status=503, reason="unavailable")),
+    (ActivationError, Verdict(status=409, reason="unavailable")),
     (PackageError, Verdict(status=503, reason="unavailable")),
     (ConfigError, Verdict(status=503, reason="unavailable")),
     (KernelError, Verdict(status=503, reason="unavailable")),

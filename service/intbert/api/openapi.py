@@ -21,6 +21,7 @@ _PROBLEMS: Mapping[int, str] = {
     401: "No key, or none that is valid here; only on servers with keys",
     403: "The key is not for this; only on servers with keys",
     404: "No such model, version or variant",
+    409: "The version can't serve, `code` says why; what served before still does",
     408: "The body did not arrive in time",
     413: "The body, or the number of inputs, is over the limit",
     415: "The body is not declared as JSON",

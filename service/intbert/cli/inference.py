@@ -1,11 +1,11 @@
-"""serve, classify, models."""
+"""serve, classify."""
 
 from typing import Annotated, Literal
 
 import typer
 
 from intbert.cli.options import AsJson, Kernels, Store, Threads, Version, running_service, service_settings
-from intbert.cli.output import listed, megabytes, print_json, print_table
+from intbert.cli.output import print_json, print_table
 from intbert.config import Settings, load_settings, variables
 from intbert.errors import InputError
 
@@ -14,7 +14,6 @@ def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command(epilog=f"All settings, as variables: {', '.join(variables())}.")(serve)
     app.command()(classify)
-    app.command()(models)
 
 
 def serve(
@@ -105,27 +104,3 @@ def classify(
         for best in labels[: top_k or 1]
     ]
     print_table(("score", "label", *(["digest"] if result.digests else []), "text"), rows)
-
-
-def models(store: Store = None, json: AsJson = False) -> None:
-    """List the models of the store; every package is verified."""
-    from intbert.model.store import ModelStore
-
-    shelf = ModelStore(load_settings(store=store).store)
-    packages = [shelf.open(name, version) for name in shelf.models() for version in shelf.versions(name)]
-    entries = [listed(package) for package in packages]
-    if json:
-        print_json(entries)
-        return
-    if not entries:
-        typer.echo(f"{shelf.root} holds no model; build one with: intbert build RECIPE.toml")
-        return
-    print_table(
-        ("model", "version", "task", "variant", "file", "parameters"),
-        [
-            (entry["name"], entry["version"], entry["task"], name, megabytes(variant["bytes"]), variant["parameters"])
-            for entry in entries
-            for name, variant in entry["variants"].items()
-        ],
-        right=(4, 5),
-    )

@@ -6,7 +6,15 @@ from hashlib import sha256
 from threading import Lock
 from typing import Any
 
-from intbert.errors import ConfigError, InputError, NotFoundError, PackageError, TensorError
+from intbert.errors import (
+    ActivationError,
+    ConfigError,
+    InputError,
+    IntbertError,
+    NotFoundError,
+    PackageError,
+    TensorError,
+)
 from intbert.model.manifest import Manifest, Task
 from intbert.model.package import Package, parse_manifest, read_manifest_bytes
 from intbert.model.store import ModelStore, only_model
@@ -67,8 +75,19 @@ class Target:
         return ModelRef(name=key.model, version=key.version, variant=key.variant, sha256=self.model.package.sha256)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Activation:
+    """`previous` stays loaded, so that going back takes no time; None for a model that was not served before."""
+
+    model: LoadedModel
+    previous: str | None
+
+
 class Catalog:
-    """Thread-safe. Integer variants of the newest versions are loaded by `load_all`; everything else on first use."""
+    """Thread-safe. Of each model one version is active: at first the newest, whose integer variants `load_all` loads.
+
+    Everything else is loaded on first use, or by `activate`.
+    """
 
     def __init__(
         self,
@@ -77,23 +96,27 @@ class Catalog:
         kernels: str | None,
         pool_threads: int,
         default_models: Mapping[str, str],
+        tokens_max: int,
         with_baselines: bool = False,
         on_load: OnLoad,
     ) -> None:
         """`on_load` is told of every variant that passed its self-test, before it is used.
 
+        `tokens_max`: what one request can have at most; a model that takes longer inputs is refused.
         `with_baselines`: load the float variants with which integer ones are compared at once, too.
         """
         self._store = store
         self._kernels = kernels
         self._pool_threads = pool_threads
         self._default_models = default_models
+        self._tokens_max = tokens_max
         self._with_baselines = with_baselines
         self._on_load = on_load
-        self._newest: dict[str, str] = {}
+        self._active: dict[str, str] = {}
         self._models: dict[tuple[str, str], LoadedModel] = {}
         self._open_lock = Lock()
         self._load_lock = Lock()
+        self._activate_lock = Lock()
 
     def load_all(self) -> None:
         """Verify every model's newest version and load its integer variants. Raises PackageError, ConfigError, ..."""
@@ -103,16 +126,51 @@ class Catalog:
         for name in names:
             version = self._store.versions(name)[-1]
             model = self._open(name, version)
-            self._load_eager(model)
-            self._newest[name] = version
+            self._make_ready(model)
+            self._active[name] = version
         for task, name in self._default_models.items():
-            if name not in self._newest or self._task(name) != task:
+            if name not in self._active or self._task(name) != task:
                 raise ConfigError(
                     f"the default model for {task} is {name!r}, which the store does not hold for that task"
                 )
 
-    def _load_eager(self, model: LoadedModel) -> None:
-        """What requests expect to be there without a wait."""
+    def activate(self, name: str, version: str) -> Activation:
+        """Serve another version from now on, loaded and tested first; the one before keeps serving until then.
+
+        Takes seconds. NotFoundError for unknown names, ActivationError with the cause's code for everything else.
+        """
+        with self._activate_lock:
+            previous = self._active.get(name)
+            self._store.path(name, version)  # NotFoundError
+            try:
+                model = self._open(name, version)
+                self._check_task(model, previous)
+                self._make_ready(model)
+            except (IntbertError, OSError) as error:
+                self._forget(name, version)
+                raise ActivationError.of(error, model=name, version=version, serving=previous) from error
+            self._active[name] = version
+            return Activation(model=model, previous=previous)
+
+    def _check_task(self, model: LoadedModel, previous: str | None) -> None:
+        manifest = model.package.manifest
+        if previous is not None and manifest.task != self._task(manifest.name):
+            raise ConfigError(f"it is for {manifest.task}, the active version for {self._task(manifest.name)}")
+
+    def _forget(self, name: str, version: str) -> None:
+        """A version that failed is read again when it is asked for again: somebody may have mended it."""
+        model = self._models.get((name, version))
+        if model is not None and not model.engines:
+            self._models.pop((name, version), None)
+
+    def _make_ready(self, model: LoadedModel) -> None:
+        """All that requests expect to be there without a wait, loaded and tested."""
+        manifest = model.package.manifest
+        if manifest.max_tokens > self._tokens_max:
+            raise ConfigError(
+                f"queue_tokens is {self._tokens_max}, but {manifest.name} takes inputs of {manifest.max_tokens} "
+                "tokens; raise INTBERT_QUEUE_TOKENS"
+            )
         for variant, entry in model.package.manifest.variants.items():
             target = Target(model=model, variant=variant)
             if entry.engine == "integer":
@@ -123,9 +181,9 @@ class Catalog:
     def resolve(self, task: Task, model: str | None, version: str | None, variant: str | None) -> Target:
         """None chooses the default. NotFoundError names what there is, InputError what doesn't fit the task."""
         name = model or self._default(task)
-        if name not in self._newest:
-            raise NotFoundError.of("model", name, sorted(self._newest))
-        loaded = self._open(name, version or self._newest[name])
+        if name not in self._active:
+            raise NotFoundError.of("model", name, sorted(self._active))
+        loaded = self._open(name, version or self._active[name])
         manifest = loaded.package.manifest
         if manifest.task != task:
             raise InputError.wrong_task(model=name, task=manifest.task, wanted=task)
@@ -135,10 +193,10 @@ class Catalog:
         return Target(model=loaded, variant=chosen)
 
     def find(self, model: str, version: str | None = None) -> LoadedModel:
-        """By name, whatever its task; the newest version by default. NotFoundError."""
-        if model not in self._newest:
-            raise NotFoundError.of("model", model, sorted(self._newest))
-        return self._open(model, version or self._newest[model])
+        """By name, whatever its task; the active version by default. NotFoundError."""
+        if model not in self._active:
+            raise NotFoundError.of("model", model, sorted(self._active))
+        return self._open(model, version or self._active[model])
 
     def is_open(self, task: Task, model: str | None, version: str | None) -> bool:
         """Whether `resolve` returns at once. A version that nobody asked for yet has to be read and verified first."""
@@ -163,16 +221,21 @@ class Catalog:
                     engines[target.variant] = engine
         return engines[target.variant]
 
+    def loaded_engine(self, model: str, version: str, variant: str) -> Engine | None:
+        """Without loading anything."""
+        loaded = self._models.get((model, version))
+        return loaded.engines.get(variant) if loaded is not None else None
+
     def models(self) -> list[LoadedModel]:
         """All that were opened, by name and version."""
-        with self._open_lock:
-            return [self._models[key] for key in sorted(self._models)]
+        models = self._models.copy()
+        return [models[key] for key in sorted(models)]
 
     def describe(self) -> list[dict[str, Any]]:
         """Entries of GET /models: every version in the store, opened or not, oldest first."""
         opened = {(key.model, key.version): model for model in self.models() for key in [model.key("")]}
         entries = []
-        for name in sorted(self._newest):
+        for name in sorted(self._active.copy()):
             for version in self._store.versions(name):
                 model = opened.get((name, version))
                 if model is not None:
@@ -190,8 +253,9 @@ class Catalog:
             return None
 
     def _entry(self, manifest: Manifest, package_sha256: str, engines: Mapping[str, Engine]) -> dict[str, Any]:
-        default = self.default_of(manifest.task) == manifest.name and self._newest[manifest.name] == manifest.version
-        return describe(manifest, package_sha256, engines, default=default)
+        active = self._active[manifest.name] == manifest.version
+        default = active and self.default_of(manifest.task) == manifest.name
+        return describe(manifest, package_sha256, engines, default=default) | {"active": active}
 
     def _closed_entry(self, name: str, version: str) -> dict[str, Any]:
         """A version that nobody asked for yet, by its manifest alone; its files are verified when it is used."""
@@ -200,17 +264,27 @@ class Catalog:
             raw = read_manifest_bytes(directory)
             return self._entry(parse_manifest(raw, directory), sha256(raw).hexdigest(), {})
         except PackageError as error:
-            return {"name": name, "version": version, "error": error.message, "code": error.code, "variants": {}}
+            return {
+                "name": name,
+                "version": version,
+                "active": False,
+                "error": error.message,
+                "code": error.code,
+                "variants": {},
+            }
 
     def _default(self, task: Task) -> str:
         if task in self._default_models:
             return self._default_models[task]
-        return only_model([name for name in sorted(self._newest) if self._task(name) == task], task)
+        return only_model([name for name in sorted(self._active.copy()) if self._task(name) == task], task)
 
     def _task(self, name: str) -> Task:
-        return self._models[name, self._newest[name]].package.manifest.task
+        return self._models[name, self._active[name]].package.manifest.task
 
     def _open(self, name: str, version: str) -> LoadedModel:
+        # The event loop comes here too: what is open must not wait for another version that is being read.
+        if (model := self._models.get((name, version))) is not None:
+            return model
         with self._open_lock:
             if (name, version) not in self._models:
                 package = self._store.open(name, version)

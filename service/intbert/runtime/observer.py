@@ -59,6 +59,10 @@ class Observer(Protocol):
         """A sampled request was not compared."""
         ...
 
+    def on_activate(self, *, model: str, version: str) -> None:
+        """Requests that name no version get this one from now on."""
+        ...
+
 
 class SilentObserver:
     """Observes nothing: for commands and tests."""
@@ -88,4 +92,7 @@ class SilentObserver:
         """Nothing."""
 
     def on_shadow_drop(self, *, model: str, variant: str, reason: ShadowDropReason) -> None:
+        """Nothing."""
+
+    def on_activate(self, *, model: str, version: str) -> None:
         """Nothing."""

@@ -10,7 +10,7 @@ from intbert.errors import ConfigError, IntbertError, NotFoundError, Unavailable
 from intbert.model.manifest import REPORT_FILE, Manifest
 from intbert.model.store import ModelStore
 from intbert.runtime.answering import Answering, RequestLimits
-from intbert.runtime.catalog import Catalog, LoadedModel
+from intbert.runtime.catalog import Activation, Catalog, LoadedModel
 from intbert.runtime.classify import ClassifyParameters, ClassifyResult, TextInput
 from intbert.runtime.compare import Comparison, VariantMemory, memory_of
 from intbert.runtime.engine import Engine
@@ -139,6 +139,15 @@ class InferenceService:
         """
         return self._require_running().catalog.describe()
 
+    def activate(self, model: str, version: str) -> Activation:
+        """Blocking: load a version beside the active one, test it, swap. No request fails, whichever it gets.
+
+        NotFoundError, ActivationError. The version before stays loaded: activate it again to go back.
+        """
+        activation = self._require_running().catalog.activate(model, version)
+        self.observer.on_activate(model=model, version=version)
+        return activation
+
     def machine(self) -> dict[str, Any]:
         """JSON: kernels (active, available), threads (workers, threads_alone, reason)."""
         from intbert.runtime.native import supported_kernels
@@ -163,6 +172,11 @@ class InferenceService:
         if variant not in variants:
             raise NotFoundError.of("variant", variant, sorted(variants), where=model)
         return memory_of(loaded.engines.get(variant))
+
+    def arena_bytes(self, model: str, version: str, variant: str) -> int:
+        """Buffers of a variant, 0 while it is not loaded: quick, opens nothing."""
+        engine = self._require_running().catalog.loaded_engine(model, version, variant)
+        return 0 if engine is None else engine.arena_bytes()
 
     def manifest(self, model: str, version: str | None = None) -> Manifest:
         """What the package says of itself. NotFoundError; PackageError for a version opened now, which is slow."""
@@ -204,18 +218,20 @@ class InferenceService:
             kernels=settings.kernels,
             pool_threads=plan.threads_alone,
             default_models=settings.default_models,
+            tokens_max=settings.queue_tokens,
             with_baselines=settings.shadow_rate > 0,
             on_load=lambda model, key, engine: self._on_load(pool, model, key, engine),
         )
         try:
             catalog.load_all()
-            _check_capacity(catalog, settings.queue_tokens)
         except BaseException:
             pool.close(0.0)
             raise
         shadow = Shadow(catalog, pool, self.observer, rate=settings.shadow_rate)
         request_limits = RequestLimits(inputs_max=settings.inputs_max, timeout_s=settings.timeout_s)
         answering = Answering(catalog, pool, shadow, request_limits)
+        for model in catalog.models():
+            self.observer.on_activate(model=model.key("").model, version=model.key("").version)
         return _Running(catalog=catalog, pool=pool, plan=plan, shadow=shadow, answering=answering)
 
     def _on_load(self, pool: WorkerPool, model: LoadedModel, key: VariantKey, engine: Engine) -> None:
@@ -241,14 +257,3 @@ class InferenceService:
             status = self._status
             raise UnavailableError(status.reason or "the service is not ready", code=status.code)
         return self._running
-
-
-def _check_capacity(catalog: Catalog, queue_tokens: int) -> None:
-    """A queue that can't hold the longest input would refuse it for ever; better to say so now."""
-    for model in catalog.models():
-        longest = model.package.manifest.max_tokens
-        if longest > queue_tokens:
-            raise ConfigError(
-                f"queue_tokens is {queue_tokens}, but {model.package.manifest.name} takes inputs of {longest} tokens; "
-                "raise INTBERT_QUEUE_TOKENS"
-            )

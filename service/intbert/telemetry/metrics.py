@@ -125,6 +125,10 @@ class Metrics:
         self.weights_bytes = self._gauge("model_weights_bytes", "Weights as the engine holds them", labels)
         self.arena_bytes = self._gauge("variant_arena_bytes", "Buffers of the variant's sessions", labels)
         self.model_info = self._gauge("model_info", "1 for every loaded variant", [*labels, "sha256", "default"])
+        self.model_active = self._gauge(
+            "model_active", "1 for the version that serves by default", ["model", "version"]
+        )
+        self._versions: set[tuple[str, str]] = set()
         self.build_info = self._gauge("build_info", "1; what runs", ["version", "kernels", "python"])
 
     def _declare_shadow(self) -> None:
@@ -184,6 +188,9 @@ class Metrics:
     def declare_variant(self, target: Target) -> None:
         """Create every series of a variant that can be asked for, at zero, loaded or not."""
         labels = (target.model, target.version, target.variant)
+        if (target.model, target.version) not in self._versions:
+            self._versions.add((target.model, target.version))
+            self.model_active.labels(target.model, target.version)
         self.weights_bytes.labels(*labels)
         self.arena_bytes.labels(*labels)
         for endpoint in self.endpoints:
@@ -247,6 +254,12 @@ class Metrics:
         self.declare_variant(target)
         self.weights_bytes.labels(model, version, variant).set(weights_bytes)
         self.model_info.labels(model, version, variant, sha256, str(default).lower()).set(1)
+
+    def on_activate(self, *, model: str, version: str) -> None:
+        self._versions.add((model, version))
+        for name, known in tuple(self._versions):
+            if name == model:
+                self.model_active.labels(name, known).set(known == version)
 
     def _per_variant(self) -> tuple[Histogram, ...]:
         stages = (self.request_s, self.tokenize_s, self.queue_s, self.compute_s, self.postprocess_s)

@@ -168,6 +168,20 @@ INSIDE = Row(
             Panel(title=f"Stage: {stage}", unit="s", queries=(quantile(0.95, f"intbert_{stage}_duration_seconds"),))
             for stage in STAGES
         ),
+        Panel(
+            title="Prediction cache: share of sequences remembered",
+            unit="percentunit",
+            queries=(
+                Query(
+                    expression=(
+                        "sum by (model, variant) (rate(intbert_cache_hits_total[1m])) "
+                        "/ (sum by (model, variant) (rate(intbert_cache_hits_total[1m])) "
+                        "+ sum by (model, variant) (rate(intbert_cache_misses_total[1m])))"
+                    ),
+                    legend="{{model}} {{variant}}",
+                ),
+            ),
+        ),
         Panel(title="Share of padding", unit="percentunit", queries=(mean("intbert_batch_padding_ratio"),)),
         Panel(title="Tokens of a request, mean", unit="short", queries=(mean("intbert_request_tokens"),)),
         Panel(

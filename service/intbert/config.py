@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     qa_model: str | None = None
     queue_tokens: int = Field(default=65536, ge=1)
     batch_tokens: int = Field(default=2048, ge=1)
+    cache_bytes: int = Field(default=0, ge=0)
     shadow_rate: float = Field(default=0.0, ge=0, le=1)
     max_requests: int = Field(default=1024, ge=1)
     max_inputs: int = Field(default=256, ge=1)

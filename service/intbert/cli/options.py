@@ -52,6 +52,7 @@ def service_settings(settings: Settings) -> ServiceSettings:
         batch_tokens=settings.batch_tokens,
         inputs_max=settings.max_inputs,
         timeout_s=settings.request_timeout_s,
+        cache_bytes=settings.cache_bytes,
         shadow_rate=settings.shadow_rate,
     )
 

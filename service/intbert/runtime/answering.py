@@ -3,19 +3,16 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 from intbert.errors import InputError
 from intbert.runtime.answered import Answered
-from intbert.runtime.batch import TokenSequence
 from intbert.runtime.catalog import Catalog, Target
 from intbert.runtime.compare import Comparison, VariantRun, memory_of
+from intbert.runtime.computing import Computing
 from intbert.runtime.jobs import Clock, Job, Prepared, Result_co, Selection, check_job
-from intbert.runtime.pool import Work, WorkerPool
 from intbert.runtime.queue import Output
 from intbert.runtime.shadow import Shadow
-from intbert.runtime.waiting import gather, gather_now
 
 INLINE_CHARACTERS = 8192  # tokenised on the event loop in well under a millisecond; more goes to a thread
 
@@ -31,9 +28,9 @@ class RequestLimits:
 class Answering:
     """Thread-safe. Jobs in, answers out; errors as `InferenceService.answer` lists them."""
 
-    def __init__(self, catalog: Catalog, pool: WorkerPool, shadow: Shadow, limits: RequestLimits) -> None:
+    def __init__(self, catalog: Catalog, computing: Computing, shadow: Shadow, limits: RequestLimits) -> None:
         self._catalog = catalog
-        self._pool = pool
+        self._computing = computing
         self._shadow = shadow
         self._limits = limits
 
@@ -43,7 +40,7 @@ class Answering:
         self._shadow.offer(job, answered)
         return answered.result
 
-    async def _answer(self, job: Job[Prepared, Result_co]) -> Answered[Prepared, Result_co]:
+    async def _answer(self, job: Job[Prepared, Result_co], *, again: bool = False) -> Answered[Prepared, Result_co]:
         """Text of ordinary length is tokenised on the event loop, everything slow beside it."""
         beside = not self._catalog.is_open(job.task, job.selection.model, job.selection.version)
         target, clock = await asyncio.to_thread(self._begin, job) if beside else self._begin(job)
@@ -53,7 +50,7 @@ class Answering:
         inline = job.characters <= INLINE_CHARACTERS
         prepared = job.encode(target) if inline else await asyncio.to_thread(job.encode, target)
         clock.tokenized()
-        outputs = await gather(self._submit(target, job.sequences(prepared), clock), clock.left_s())
+        outputs = await self._computing.compute(target, job.sequences(prepared), clock, again=again)
         return _finish(job, target, prepared, outputs, clock)
 
     def answer_now(self, job: Job[Prepared, Result_co]) -> Result_co:
@@ -63,7 +60,7 @@ class Answering:
         clock.restart()
         prepared = job.encode(target)
         clock.tokenized()
-        outputs = gather_now(self._submit(target, job.sequences(prepared), clock), clock.left_s())
+        outputs = self._computing.compute_now(target, job.sequences(prepared), clock)
         return _finish(job, target, prepared, outputs, clock).result
 
     async def compare(self, job: Job[Prepared, Result_co], variants: Sequence[str] | None) -> Comparison:
@@ -74,7 +71,8 @@ class Answering:
         for target in targets:
             left_s = max(1e-6, until_s - time.monotonic())
             answered = await self._answer(
-                job.for_variant(target.key, return_digest=target.integer_only, timeout_s=left_s)
+                job.for_variant(target.key, return_digest=target.integer_only, timeout_s=left_s),
+                again=True,  # remembered answers have no times to compare
             )
             runs.append(self._run(answered))
         return Comparison(runs=tuple(runs))
@@ -110,10 +108,6 @@ class Answering:
     def _timeout_s(self, asked: Selection) -> float:
         limit_s = self._limits.timeout_s
         return limit_s if asked.timeout_s is None else min(asked.timeout_s, limit_s)
-
-    def _submit(self, target: Target, sequences: Sequence[TokenSequence], clock: Clock) -> "list[Future[Output]]":
-        left_s = clock.left_s()
-        return self._pool.submit_all([Work(key=target.key, sequence=item, deadline_s=left_s) for item in sequences])
 
 
 def _finish(

@@ -63,6 +63,14 @@ class Observer(Protocol):
         """Requests that name no version get this one from now on."""
         ...
 
+    def on_cache(self, *, model: str, variant: str, hits: int, misses: int) -> None:
+        """Sequences that were looked up: known, and to be computed."""
+        ...
+
+    def on_cache_size(self, *, held_bytes: int) -> None:
+        """What the cache holds now."""
+        ...
+
 
 class SilentObserver:
     """Observes nothing: for commands and tests."""
@@ -95,4 +103,10 @@ class SilentObserver:
         """Nothing."""
 
     def on_activate(self, *, model: str, version: str) -> None:
+        """Nothing."""
+
+    def on_cache(self, *, model: str, variant: str, hits: int, misses: int) -> None:
+        """Nothing."""
+
+    def on_cache_size(self, *, held_bytes: int) -> None:
         """Nothing."""

@@ -10,9 +10,11 @@ from intbert.errors import ConfigError, IntbertError, NotFoundError, Unavailable
 from intbert.model.manifest import REPORT_FILE, Manifest
 from intbert.model.store import ModelStore
 from intbert.runtime.answering import Answering, RequestLimits
+from intbert.runtime.cache import PredictionCache
 from intbert.runtime.catalog import Activation, Catalog, LoadedModel
 from intbert.runtime.classify import ClassifyParameters, ClassifyResult, TextInput
 from intbert.runtime.compare import Comparison, VariantMemory, memory_of
+from intbert.runtime.computing import Computing
 from intbert.runtime.engine import Engine
 from intbert.runtime.engines import per_token
 from intbert.runtime.jobs import ClassifyJob, Job, Prepared, Result_co
@@ -40,6 +42,7 @@ class ServiceSettings:
     batch_tokens: int = 2048
     inputs_max: int = 256
     timeout_s: float = 30.0
+    cache_bytes: int = 0  # of remembered logits; 0: none
     shadow_rate: float = 0.0  # share of what integer variants answer that the float variant computes too
 
 
@@ -229,7 +232,8 @@ class InferenceService:
             raise
         shadow = Shadow(catalog, pool, self.observer, rate=settings.shadow_rate)
         request_limits = RequestLimits(inputs_max=settings.inputs_max, timeout_s=settings.timeout_s)
-        answering = Answering(catalog, pool, shadow, request_limits)
+        cache = PredictionCache(settings.cache_bytes, self.observer)
+        answering = Answering(catalog, Computing(pool, cache), shadow, request_limits)
         for model in catalog.models():
             self.observer.on_activate(model=model.key("").model, version=model.key("").version)
         return _Running(catalog=catalog, pool=pool, plan=plan, shadow=shadow, answering=answering)

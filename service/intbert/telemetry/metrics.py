@@ -79,6 +79,7 @@ class Metrics:
         self._declare_runtime()
         self._declare_models()
         self._declare_shadow()
+        self._declare_cache()
         ProcessCollector(namespace="intbert", registry=registry)
         registry.register(_CgroupCollector(read_cgroup_cpu))
         self._create_unresolved()
@@ -146,6 +147,12 @@ class Metrics:
             "shadow_dropped", "Sampled requests that were not compared", [*labels, "reason"]
         )
 
+    def _declare_cache(self) -> None:
+        labels = ["model", "variant"]
+        self.cache_hits = self._counter("cache_hits", "Sequences whose logits were known", labels)
+        self.cache_misses = self._counter("cache_misses", "Sequences that were looked up in vain", labels)
+        self.cache_held_bytes = self._gauge("cache_bytes", "What the prediction cache holds", [])
+
     def _create_unresolved(self) -> None:
         for endpoint in self.endpoints:
             for code in UNRESOLVED_CODES:
@@ -201,7 +208,12 @@ class Metrics:
             histogram.labels(target.model, target.variant)
         for reason in DROP_REASONS:
             self.dropped_items.labels(target.model, target.variant, reason)
-        for counter in (self.shadow_comparisons, *self.shadow_disagreements.values()):
+        for counter in (
+            self.cache_hits,
+            self.cache_misses,
+            self.shadow_comparisons,
+            *self.shadow_disagreements.values(),
+        ):
             counter.labels(target.model, target.variant)
         for reason in SHADOW_DROP_REASONS:
             self.shadow_dropped.labels(target.model, target.variant, reason)
@@ -254,6 +266,13 @@ class Metrics:
         self.declare_variant(target)
         self.weights_bytes.labels(model, version, variant).set(weights_bytes)
         self.model_info.labels(model, version, variant, sha256, str(default).lower()).set(1)
+
+    def on_cache(self, *, model: str, variant: str, hits: int, misses: int) -> None:
+        self.cache_hits.labels(model, variant).inc(hits)
+        self.cache_misses.labels(model, variant).inc(misses)
+
+    def on_cache_size(self, *, held_bytes: int) -> None:
+        self.cache_held_bytes.set(held_bytes)
 
     def on_activate(self, *, model: str, version: str) -> None:
         self._versions.add((model, version))

@@ -13,9 +13,9 @@ inline Range share(std::size_t count, std::size_t part, std::size_t parts) {
 
 // Rows between two layers, or those of first tokens, and one thread's part of the stages that they pass through.
 //
-// By rows: a thread takes its own rows through all stages between two attentions, and nobody waits. By columns: all rows,
-// each thread some columns of every stage, so that a weight passes through one core's cache only; but all wait for
-// each other after every stage. LayerNorm is by rows in both.
+// By rows: a thread takes its own rows through all stages between two attentions, and nobody waits. By columns: all
+// rows, each thread some columns of every stage, so that a weight passes through one core's cache only; but all wait
+// for each other after every stage. LayerNorm is by rows in both.
 struct Division {
     Range all, own;
     bool by_columns;

@@ -102,9 +102,7 @@ private:
     bool first_only(std::size_t i) const { return model_.pooler.has_value() && i + 1 == model_.layers.size(); }
 
     // Heads that fill whole blocks of columns together.
-    std::size_t heads_per_unit() const {
-        return std::lcm(model_.head_dim(), block_columns) / model_.head_dim();
-    }
+    std::size_t heads_per_unit() const { return std::lcm(model_.head_dim(), block_columns) / model_.head_dim(); }
 
     // By columns: the heads whose queries, keys, values and context this thread computes.
     Range own_heads(const Division& division) const {
@@ -116,7 +114,9 @@ private:
     // The column blocks of those heads.
     Range own_head_blocks(const Division& division) const {
         const Range heads = own_heads(division);
-        const auto block = [&](std::size_t head) { return (head * model_.head_dim() + block_columns - 1) / block_columns; };
+        const auto block = [&](std::size_t head) {
+            return (head * model_.head_dim() + block_columns - 1) / block_columns;
+        };
         return {block(heads.begin), block(heads.end)};
     }
 
@@ -176,9 +176,7 @@ private:
     // Context of all queries: those of one row a token, or a sequence.
     void attention(const Layer& layer, const Division& division, const std::int8_t* query, std::size_t query_stride) {
         const bool first = &division == &first_;
-        const auto queries = [&](std::size_t s) {
-            return first ? Range{s, s + 1} : batch_.sequence(s);
-        };
+        const auto queries = [&](std::size_t s) { return first ? Range{s, s + 1} : batch_.sequence(s); };
         const auto cost = [&](std::size_t s) {
             const Range rows = queries(s), keys = batch_.sequence(s);
             return (keys.end - keys.begin) * (rows.end - rows.begin + packing_queries);

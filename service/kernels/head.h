@@ -5,8 +5,8 @@
 
 namespace intbert {
 
-// (2.2) and (7.1)-(7.3): the pooler's accumulators, in column32 order, to u8 = s8 tanh + 128 in natural order; some column
-// blocks of all rows.
+// (2.2) and (7.1)-(7.3): the pooler's accumulators, in column32 order, to u8 = s8 tanh + 128 in natural order; some
+// column blocks of all rows.
 void pooler_tanh(const NarrowLinear& pooler, const ColumnOrder& order, const std::int32_t* acc, std::size_t rows,
                  std::size_t stride, Range blocks, std::uint8_t* out);
 

@@ -3,8 +3,8 @@
 //
 // Threads that wake each other and wait for each other look to a scheduler like one thread: it may keep them on one
 // processor, where they take turns, and never find an imbalance to mend. So a team that finds two of its threads on one
-// processor gives its workers processors of their own, away from the caller's. Where there are too few processors for that
-// it never tries again, and its threads sleep at once instead of spinning on the processor that another one needs.
+// processor gives its workers processors of their own, away from the caller's. Where there are too few processors for
+// that it never tries again, and its threads sleep at once instead of spinning on the processor that another one needs.
 #pragma once
 
 #include <atomic>

@@ -53,7 +53,12 @@ export function engineName(engine) {
   if (!engine) return "";
   if (engine === "onnxruntime") return "ONNX Runtime";
   const [kind, kernels] = engine.split(":");
-  return kind === "native" && kernels ? `integer kernels, ${kernels.replace("avx512", "AVX-512").replace("_vnni", " VNNI")}` : engine;
+  return kind === "native" && kernels ? `integer kernels, ${kernelName(kernels)}` : engine;
+}
+
+/** "avx512_vnni" as "AVX-512 VNNI". */
+export function kernelName(kernels) {
+  return kernels === "portable" ? kernels : kernels.toUpperCase().replace("AVX512", "AVX-512").replaceAll("_", " ");
 }
 
 /** The middle value; of an even number the mean of the two in the middle. */

@@ -1,7 +1,7 @@
 // What is served: one card a package, from /models.
 
 import { copyButton, h } from "./dom.js";
-import { bytes, count, duration, percent, significant, variantClass, variantName } from "./format.js";
+import { bytes, count, duration, kernelName, percent, significant, variantClass, variantName } from "./format.js";
 
 const TASKS = { "text-classification": "text classification", "question-answering": "question answering" };
 
@@ -35,7 +35,7 @@ export function headline(entry) {
 /** Which way a model's figures were measured, for the line below the headline. */
 export function measuredOn(entry) {
   const latency = entry.card?.measured?.latency;
-  return latency ? `${entry.name}, int8 against FP32 in ONNX Runtime, measured when it was built: ${latency.cpu}, ${latency.kernels}.` : "";
+  return latency ? `${entry.name}, int8 against FP32 in ONNX Runtime, measured when it was built: ${latency.cpu}, ${kernelName(latency.kernels)}.` : "";
 }
 
 /** With a key, a report can't be opened as a link, which carries none: it is fetched with the key and saved. */

@@ -6,7 +6,7 @@ import { duration, median, percent, plural, significant, variantClass, variantNa
 import { cutAtSpans } from "./spans.js";
 import { totalMs, variantCard } from "./variant.js";
 
-const DIGEST = "The digest is the SHA-256 of the int32 logits: equal digests mean equal bits, on any CPU, in any batch, in any thread.";
+const DIGEST = "The digest is the SHA-256 of the int32 logits: equal digests mean equal bits, on any CPU, in any batch.";
 
 /** The whole result. `runs`: /compare answers to one and the same input, oldest first; `context` of a question. */
 export function comparison(runs, { context = null, regression = false } = {}) {
@@ -41,7 +41,7 @@ function verdict(runs) {
   const agreement = latest.agreement[0];
   if (!agreement) return null;
   const agrees = agreement.agreeing === agreement.inputs;
-  const facts = [speed(runs), size(latest), `Logits differ by at most ${significant(agreement.logit_abs_diff_max)}`];
+  const facts = [speed(runs), size(latest), ["logits within ", h("b", {}, significant(agreement.logit_abs_diff_max))]];
   return h(
     "div",
     { class: `verdict ${agrees ? "same" : "different"}` },

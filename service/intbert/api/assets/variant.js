@@ -70,7 +70,8 @@ function timing(runs, index, longestMs) {
   return h(
     "div",
     { class: "timing" },
-    h("p", { class: "figure" }, h("strong", {}, duration(times.compute)), h("span", {}, runs.length > 1 ? ` compute, median of ${runs.length}` : " compute")),
+    h("p", { class: "figure" }, h("strong", {}, duration(times.compute)), h("span", {}, " compute")),
+    runs.length > 1 ? h("p", { class: "soft small" }, `all times are medians of ${runs.length} runs`) : null,
     bar,
     h(
       "ul",
@@ -88,7 +89,7 @@ function segment(stage, share) {
 }
 
 function memory({ weights_bytes: weights, arena_bytes: arena }) {
-  return h("p", { class: "fact" }, h("span", { class: "soft" }, "Memory "), `${bytes(weights)} weights, ${bytes(arena)} buffers`);
+  return h("p", { class: "fact" }, h("span", { class: "soft" }, "Memory "), `${bytes(weights)} + ${bytes(arena)} buffers`);
 }
 
 function digest(runs, index) {

@@ -385,3 +385,23 @@ def test_variants_never_share_a_batch() -> None:
     assert sum(len(lengths) for _, lengths in gate.runs) == 4
     assert sum(len(lengths) for _, lengths in second.runs) == 3
     assert pool.close(10)
+
+
+def test_the_last_report_of_the_queue_is_the_truth() -> None:
+    """Also when all that waited has expired: a gauge that stays up would call for help on an idle server."""
+    recorder = Recorder()
+    gate = Gate(opened=False)
+    pool = make_pool(gate, ONE, recorder)
+    first = pool.submit(work(3))
+    assert gate.running.acquire(timeout=10)
+    late = pool.submit_all([work(4, deadline_s=0.2) for _ in range(5)])
+    assert recorder.queue_tokens[-1] == 20
+    time.sleep(0.25)
+    gate.opened.set()
+    wait([first, *late], timeout=10)
+    assert recorder.drops == {"deadline": 5}
+    until_s = time.monotonic() + 5
+    while recorder.queue_tokens[-1] and time.monotonic() < until_s:
+        time.sleep(0.005)
+    assert recorder.queue_tokens[-1] == 0
+    assert pool.close(10)

@@ -74,6 +74,7 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)  # work for an idle worker, or the end
         self._finished = threading.Condition(self._lock)  # a batch is done
+        self._reporting = threading.Lock()  # taken before `_lock`, never after
         self._line = WaitingLine()
         self._idle: deque[Entry] = deque()  # for whenever there is nothing else to do; bounded by its one user
         self._served: dict[VariantKey, _Served] = {}
@@ -276,6 +277,8 @@ class WorkerPool:
             worker.busy_since_s = time.monotonic() if batch else None
         for entry in expired:
             self._drop(entry, DeadlineError("the deadline passed while the request was waiting"))
+        if expired and not batch:  # a batch is reported by who computes it
+            self._report_queue()
         return batch, wide
 
     def _has_leisure(self) -> bool:
@@ -363,11 +366,13 @@ class WorkerPool:
         self._observer.on_drop(model=key.model, variant=key.variant, reason=reason)
 
     def _report_queue(self) -> None:
-        with self._lock:
-            oldest = self._line.oldest
-            tokens = self._line.tokens
-        age_s = 0.0 if oldest is None else time.monotonic() - oldest.enqueued_s
-        self._observer.on_queue(tokens=tokens, oldest_age_s=age_s)
+        """Whoever reports last has seen the newest state: else the metrics could keep an older one."""
+        with self._reporting:
+            with self._lock:
+                oldest = self._line.oldest
+                tokens = self._line.tokens
+            age_s = 0.0 if oldest is None else time.monotonic() - oldest.enqueued_s
+            self._observer.on_queue(tokens=tokens, oldest_age_s=age_s)
 
 
 def _drop_reason(error: IntbertError) -> DropReason:

@@ -32,7 +32,7 @@ QA_EXAMPLES: tuple[dict[str, Any], ...] = (
     {
         "task": "question-answering",
         "variants": ["int8", "fp32"],
-        "question": "Who wrote the letter?",
+        "question": "When did Ada Lovelace write the letter?",
         "context": "Ada Lovelace wrote the letter to Charles Babbage in 1843.",
     },
 )

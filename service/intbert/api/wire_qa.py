@@ -49,7 +49,7 @@ class QaRequest(Wire):
         json_schema_extra={
             "examples": [
                 {
-                    "question": "Who wrote the letter?",
+                    "question": "When did Ada Lovelace write the letter?",
                     "context": "Ada Lovelace wrote the letter to Charles Babbage in 1843.",
                 },
                 {

@@ -87,7 +87,7 @@ class HfQaRequest(Wire):
             "examples": [
                 {
                     "inputs": {
-                        "question": "Who wrote the letter?",
+                        "question": "When did Ada Lovelace write the letter?",
                         "context": "Ada Lovelace wrote the letter to Charles Babbage in 1843.",
                     }
                 },

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engines.catalog import ONNX_PLAIN
+from benchmarks.engines.catalog import ONNX_PLAIN, OURS_ALL_TOKENS
 from benchmarks.machine import cores_for
 from benchmarks.models import Files, Model, Shape
 from benchmarks.native import start_peak
@@ -192,6 +192,7 @@ def agreement(bench: Bench) -> dict[str, float]:
     logits = {
         name: worker.ask(operation="logits", seed=3, lengths=CHECK_LENGTHS)["logits"]
         for name, worker in bench.workers.items()
+        if name != OURS_ALL_TOKENS  # without its pooler it computes something else
     }
     if ONNX_PLAIN not in logits:
         return {}

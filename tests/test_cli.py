@@ -112,6 +112,18 @@ def test_a_package_is_added_once(store: Path, tmp_path: Path) -> None:
     assert (tmp_path / "other" / "tiny" / "1" / "manifest.json").is_file()
 
 
+def test_doctor_says_whether_a_server_would_work(store: Path, tmp_path: Path) -> None:
+    """Exit code 0 and a table, or 1 with what is wrong; as a document both ways."""
+    healthy = document("doctor", "--store", store)
+    assert healthy["ok"]
+    assert {check["name"] for check in healthy["checks"]} >= {"cpu", "kernels", "threads", "cgroup", "store", "tiny/1"}
+    assert "WRONG" not in run("doctor", "--store", store).stdout
+    sick = run("doctor", "--store", tmp_path / "none")
+    assert (sick.returncode, sick.stderr) == (1, "")
+    assert "no model store" in sick.stdout
+    assert "INTBERT_CACHE_BYTES" in refusal("doctor", INTBERT_CACHE_BYTES="10")
+
+
 def test_classify_document_is_the_services_answer(store: Path) -> None:
     """The same fields as POST /classify, with the digests of the specification."""
     texts = ["the film was very good", "bad plot"]
@@ -288,7 +300,18 @@ def test_version_and_help() -> None:
     """Both exit with 0; help lists every command."""
     assert run("--version").stdout.startswith("intbert ")
     listed = run("--help").stdout
-    for command in ("serve", "classify", "models", "build", "re-export", "eval", "bench", "verify", "export-onnx"):
+    for command in (
+        "serve",
+        "classify",
+        "models",
+        "build",
+        "re-export",
+        "eval",
+        "bench",
+        "verify",
+        "export-onnx",
+        "doctor",
+    ):
         assert command in listed
         assert run(command, "--help").returncode == 0
 

@@ -53,6 +53,8 @@ def test_empty_kernels_means_unset(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"batch_tokens": 5000, "queue_tokens": 1000}, ["batch_tokens (5000)", "queue_tokens (1000)"]),
         ({"workers": 8, "threads": 2}, ["workers (8)", "threads (2)"]),
         ({"drain_notice_s": 30.0, "drain_timeout_s": 10.0}, ["drain_notice_s (30.0)", "drain_timeout_s (10.0)"]),
+        ({"cache_bytes": 100}, ["cache_bytes (100)", "INTBERT_CACHE_BYTES"]),
+        ({"shadow_rate": 1.5}, ["INTBERT_SHADOW_RATE", "1.5"]),
         ({"port": 70000}, ["INTBERT_PORT", "70000"]),
         ({"threads": -1}, ["INTBERT_THREADS", "-1"]),
         ({"log_level": "loud"}, ["INTBERT_LOG_LEVEL", "'loud'"]),

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from intbert.errors import ConfigError
 
 PREFIX = "INTBERT_"
+CACHE_BYTES_MIN = 65536
 
 # Their values are repeated nowhere, not even when they are wrong.
 _SECRETS = frozenset({"api_keys", "admin_keys"})
@@ -76,6 +77,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"batch_tokens ({self.batch_tokens}) is larger than queue_tokens ({self.queue_tokens}): a full batch "
                 "could never be admitted; raise INTBERT_QUEUE_TOKENS or lower INTBERT_BATCH_TOKENS"
+            )
+        if 0 < self.cache_bytes < CACHE_BYTES_MIN:
+            raise ValueError(
+                f"cache_bytes ({self.cache_bytes}) is too little to remember anything; give INTBERT_CACHE_BYTES 0, or "
+                f"at least {CACHE_BYTES_MIN}"
             )
         if self.workers and self.threads and self.workers > self.threads:
             raise ValueError(

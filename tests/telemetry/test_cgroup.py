@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from intbert.telemetry.cgroup import read_cgroup_cpu
+from intbert.telemetry.cgroup import read_cgroup_cpu, read_memory_limit_bytes
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -54,3 +54,19 @@ def test_no_quota_is_infinite(tmp_path: Path, membership: str) -> None:
     cpu = read_cgroup_cpu(mount=tmp_path / "fs", membership=tmp_path / "self")
     assert math.isinf(cpu.limit_cores)
     assert cpu.throttled_s == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"self": "0::/a/b\n", "fs/a/memory.max": "1000000\n", "fs/a/b/memory.max": "max\n"}, 1_000_000),
+        ({"self": "0::/a\n", "fs/a/memory.max": "max\n"}, None),
+        ({"self": "7:memory:/a\n3:cpu:/b\n", "fs/memory/a/memory.limit_in_bytes": "2000000\n"}, 2_000_000),
+        ({"self": "7:memory:/a\n", "fs/memory/a/memory.limit_in_bytes": "9223372036854771712\n"}, None),
+        ({}, None),
+    ],
+)
+def test_the_tightest_memory_limit(tmp_path: Path, files: dict[str, str], expected: int | None) -> None:
+    """Of both versions; their ways to say that there is none."""
+    write(tmp_path, files)
+    assert read_memory_limit_bytes(mount=tmp_path / "fs", membership=tmp_path / "self") == expected

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from intbert.cli import ask, build, inference, measure, models
+from intbert.cli import ask, build, doctor, inference, measure, models
 from intbert.errors import ConfigError, InputError, IntbertError, KernelError, NotFoundError
 
 USAGE_EXIT = 2
@@ -42,6 +42,7 @@ def make_app() -> typer.Typer:
     app.callback()(_program)
     inference.add_commands(app)
     models.add_commands(app)
+    doctor.add_commands(app)
     ask.add_commands(app)
     measure.add_commands(app)
     build.add_commands(app)

@@ -1,7 +1,9 @@
-"""CPU limit and throttling of this process's control group (cgroup v2, or v1 with its cpu controller)."""
+"""Limits of this process's control group (cgroup v2, or v1 with its cpu and memory controllers), and CPU throttling."""
 
 from dataclasses import dataclass
 from pathlib import Path
+
+UNLIMITED_BYTES = 2**60  # version 1 says "no limit" as a number near 2**63
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,20 @@ def read_cgroup_cpu(*, mount: Path = Path("/sys/fs/cgroup"), membership: Path = 
     return CgroupCpu(limit_cores=limit_cores, throttled_s=throttled_s)
 
 
-def _folders(mount: Path, membership: Path) -> list[Path]:
+def read_memory_limit_bytes(
+    *, mount: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> int | None:
+    """The tightest limit from our group up to the root; None without one."""
+    texts = (
+        _text(folder / name).strip()
+        for folder in _folders(mount, membership, controller="memory")
+        for name in ("memory.max", "memory.limit_in_bytes")
+    )
+    limits = [int(text) for text in texts if text.isdigit() and int(text) < UNLIMITED_BYTES]
+    return min(limits, default=None)
+
+
+def _folders(mount: Path, membership: Path, *, controller: str = "cpu") -> list[Path]:
     """Our group and its ancestors below each root; inside a container the root itself is our group."""
     found: list[Path] = []
     for line in _text(membership).splitlines():
@@ -30,7 +45,7 @@ def _folders(mount: Path, membership: Path) -> list[Path]:
         controllers, _, path = rest.partition(":")
         if separator and controllers == "":
             root = mount
-        elif "cpu" in controllers.split(","):
+        elif controller in controllers.split(","):
             root = mount / controllers
         else:
             continue

@@ -22,5 +22,5 @@ export const QA_EXAMPLES = [
   { name: "Who?", values: { question: "Who designed the Forth Bridge?", context: BRIDGE } },
   { name: "When?", values: { question: "When was the bridge opened?", context: BRIDGE } },
   { name: "How long?", values: { question: "How long does the sourdough rise?", context: BREAD } },
-  { name: "Not in the text", values: { question: "What did the bridge cost?", context: BRIDGE } },
+  { name: "How far?", values: { question: "What is the total length of the bridge?", context: BRIDGE } },
 ];

@@ -4,12 +4,13 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.engines.catalog import CATALOG, ONNX_FUSED, ONNX_PLAIN, OURS, OURS_ALL_TOKENS, OURS_AVX2, Kind, entry_of
+from benchmarks.engines.catalog import CATALOG, ONNX_FUSED, ONNX_PLAIN, OURS, OURS_ALL_TOKENS, OURS_AVX2, entry_of
 from benchmarks.models import Model, find_model, work_of
 from benchmarks.results import Case, Document, Memory, Stream
-from benchmarks.statistics import Spread, geometric_mean, ratios, spread
+from benchmarks.statistics import Spread, geometric_mean, ratios
 
 ONNX_FP32 = (ONNX_PLAIN, ONNX_FUSED)
+INT8_PEERS = tuple(entry.name for entry in CATALOG if entry.kind == "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +26,6 @@ def engines_in(cases: Sequence[Case]) -> list[str]:
     """Those that were measured, in the catalogue's order."""
     measured = {name for case in cases for name in case.times_ms}
     return [entry.name for entry in CATALOG if entry.name in measured]
-
-
-def of_kind(case: Case, kind: Kind) -> list[str]:
-    """Measured engines of one kind."""
-    return [name for name in case.times_ms if entry_of(name).kind == kind]
 
 
 def best_of(case: Case, names: Sequence[str]) -> str | None:
@@ -53,7 +49,7 @@ def against_fp32(case: Case, engine: str = OURS) -> Versus | None:
 
 def against_int8(case: Case, engine: str = OURS) -> Versus | None:
     """Against the fastest int8 peer."""
-    return versus(case, engine, of_kind(case, "int8"))
+    return versus(case, engine, INT8_PEERS)
 
 
 def stream_versus(stream: Stream, names: Sequence[str]) -> Versus | None:
@@ -112,37 +108,40 @@ class Bar:
     what: str
     wanted: float
     reached: float
-    low: float
     where: str
+    at_most: bool = False
 
     @property
     def held(self) -> bool:
-        """The least of the medians reaches the target."""
-        return self.reached >= self.wanted
+        """The worst shape's median reaches the target."""
+        return self.reached <= self.wanted if self.at_most else self.reached >= self.wanted
 
 
 def bars(document: Document) -> list[Bar]:
-    """The targets of speed, each with the worst shape's figure."""
+    """The targets of speed and memory, each with the figure of its worst shape."""
     found: list[Bar] = []
     for model in models_in(document):
-        cases = cases_of(document, model)
-        found += _ratio_bars(model, cases)
-    found += _stream_bars(document)
-    return found
+        found += _ratio_bars(model, cases_of(document, model))
+    return [
+        *found,
+        *_stream_bars(document),
+        *_product_bars(document),
+        *_peak_bars(document),
+        *_other_bars(document),
+        *_memory_bars(document),
+    ]
 
 
 def _ratio_bars(model: Model, cases: Sequence[Case]) -> list[Bar]:
     int8_wanted = {"minilm": 1.3, "base": 1.08}
-    found: list[Bar] = []
-    if model.name in int8_wanted:
-        found += _worst(f"{model.label}: against ONNX Runtime FP32", 4.0, cases, ONNX_FP32)
-        int8 = [entry.name for entry in CATALOG if entry.kind == "int8"]
-        found += _worst(f"{model.label}: against the best int8 peer", int8_wanted[model.name], cases, int8)
+    if model.name not in int8_wanted:
+        return []
+    found = _worst(f"{model.label}: against ONNX Runtime FP32", 4.0, cases, ONNX_FP32)
+    found += _worst(f"{model.label}: against the best int8 peer", int8_wanted[model.name], cases, INT8_PEERS)
     if model.name == "base":
-        all_ratios = [v.ratio.median for v in map(against_int8, cases) if v is not None]
-        mean = geometric_mean(all_ratios)
+        mean = geometric_mean(found.ratio.median for found in map(against_int8, cases) if found is not None)
         what = f"{model.label}: against the best int8 peer, geometric mean"
-        found.append(Bar(what=what, wanted=1.18, reached=mean, low=mean, where="all shapes"))
+        found.append(Bar(what=what, wanted=1.18, reached=mean, where="all shapes"))
     return found
 
 
@@ -151,14 +150,13 @@ def _worst(what: str, wanted: float, cases: Sequence[Case], names: Sequence[str]
     if not measured:
         return []
     case, worst = min(measured, key=lambda item: item[1].ratio.median)
-    where = f"{case.shape}, {_threads(case.threads)}, {entry_of(worst.best).label}"
-    return [Bar(what=what, wanted=wanted, reached=worst.ratio.median, low=worst.ratio.low, where=where)]
+    where = f"{place(case)}, {entry_of(worst.best).label}"
+    return [Bar(what=what, wanted=wanted, reached=worst.ratio.median, where=where)]
 
 
 def _stream_bars(document: Document) -> list[Bar]:
     found: list[Bar] = []
-    int8 = [entry.name for entry in CATALOG if entry.kind == "int8"]
-    for label, wanted, names in (("ONNX Runtime FP32", 8.0, ONNX_FP32), ("the best int8 peer", 2.4, int8)):
+    for label, wanted, names in (("ONNX Runtime FP32", 8.0, ONNX_FP32), ("the best int8 peer", 2.4, INT8_PEERS)):
         measured = [
             (stream, result)
             for stream in document.streams
@@ -168,8 +166,63 @@ def _stream_bars(document: Document) -> list[Bar]:
             stream, worst = min(measured, key=lambda item: item[1].ratio.median)
             what = f"mixed lengths in batches of {stream.batch}: against {label}"
             where = f"{_threads(stream.threads)}, {entry_of(worst.best).label}"
-            found.append(Bar(what=what, wanted=wanted, reached=worst.ratio.median, low=worst.ratio.low, where=where))
+            found.append(Bar(what=what, wanted=wanted, reached=worst.ratio.median, where=where))
     return found
+
+
+def _product_bars(document: Document) -> list[Bar]:
+    shares = [
+        (gops / products.peak_gops, f"{find_model(products.model).label}, {name}")
+        for products in document.products
+        for name, gops in products.gops.items()
+        if products.peak_gops
+    ]
+    if not shares:
+        return []
+    share, where = min(shares)
+    return [Bar(what="products alone, share of the peak", wanted=0.9, reached=share, where=where)]
+
+
+def _peak_bars(document: Document) -> list[Bar]:
+    wanted = {("minilm", "1x128"): 0.7, ("minilm", "8x128"): 0.78, ("base", "8x128"): 0.86}
+    found: list[Bar] = []
+    for case in document.cases:
+        share = share_of_peak(case, OURS)
+        if (case.model, case.shape) in wanted and case.threads == 1 and share is not None:
+            what = f"{find_model(case.model).label}: whole model, share of the peak"
+            bar = wanted[case.model, case.shape]
+            found.append(Bar(what=what, wanted=bar, reached=share.median, where=place(case)))
+    return found
+
+
+def _other_bars(document: Document) -> list[Bar]:
+    found: list[Bar] = []
+    for case in document.cases:
+        label, gain, avx2 = find_model(case.model).label, thread_gain(document, case), against_fp32(case, OURS_AVX2)
+        if case.shape != "1x128" or case.model == "large":
+            continue
+        if gain is not None and case.threads == 2:
+            found.append(Bar(what=f"{label}: 2 threads over 1", wanted=1.85, reached=gain, where=place(case)))
+        if avx2 is not None:
+            what = f"{label}: AVX2 kernels against ONNX Runtime FP32"
+            found.append(Bar(what=what, wanted=1.2, reached=avx2.ratio.median, where=place(case)))
+    return found
+
+
+def _memory_bars(document: Document) -> list[Bar]:
+    wanted = {"minilm": 0.42, "base": 0.26}
+    found: list[Bar] = []
+    for memory in document.memory:
+        share = memory_share(document, memory)
+        if memory.engine == OURS and memory.model in wanted and share is not None:
+            what = f"{find_model(memory.model).label}: peak memory over ONNX Runtime FP32, plain graph"
+            found.append(Bar(what=what, wanted=wanted[memory.model], reached=share, where="(1,128)", at_most=True))
+    return found
+
+
+def place(case: Case) -> str:
+    """Shape and threads."""
+    return f"({case.batch},{case.tokens}), {_threads(case.threads)}"
 
 
 def _threads(count: int) -> str:
@@ -181,8 +234,3 @@ def saving(case: Case) -> Spread | None:
     if OURS_ALL_TOKENS not in case.times_ms or OURS not in case.times_ms:
         return None
     return ratios(case.times_ms[OURS_ALL_TOKENS], case.times_ms[OURS])
-
-
-def median_ms(case: Case, engine: str) -> Spread | None:
-    """Time of a forward pass."""
-    return spread(case.times_ms[engine]) if engine in case.times_ms else None

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from benchmarks.engines.catalog import ONNX_PLAIN, OURS_ALL_TOKENS, OURS_AVX2, entry_of
 from benchmarks.models import Model, find_model
-from benchmarks.results import Case, Document, Stream
+from benchmarks.results import Case, Document
 from benchmarks.statistics import Spread, spread
 from benchmarks.summary import (
+    INT8_PEERS,
     ONNX_FP32,
     Versus,
     against_fp32,
@@ -156,20 +157,13 @@ def stream_table(document: Document) -> str:
         [entry_of(name).label, *(number(spread(s.tokens_per_s[name]).median) for s in document.streams)]
         for name in names
     ]
-    kinds = {"ours over the best ONNX Runtime FP32": "fp32", "ours over the best int8 peer": "int8"}
-    for label, kind in kinds.items():
-        rows.append([label, *(ratio_of(stream_versus(s, stream_peers(s, kind))) for s in document.streams)])
+    peers = {"ours over the best ONNX Runtime FP32": ONNX_FP32, "ours over the best int8 peer": INT8_PEERS}
+    for label, names_of_peers in peers.items():
+        rows.append([label, *(ratio_of(stream_versus(stream, names_of_peers)) for stream in document.streams)])
     header = [f"{find_model(s.model).label}, batch {s.batch}, {s.threads} thr." for s in document.streams]
     table = markdown(["real tokens/s", *header], rows)
     padding = next((s.padded_over_real for s in document.streams if s.batch > 1), 1.0)
     return f"{table}\n\nPadded over real tokens in batches: {padding:.2f} in the last round."
-
-
-def stream_peers(stream: Stream, kind: str) -> list[str]:
-    """ONNX Runtime's FP32 graphs, or the int8 peers."""
-    if kind == "fp32":
-        return list(ONNX_FP32)
-    return [name for name in stream.tokens_per_s if entry_of(name).kind == "int8"]
 
 
 def memory_table(document: Document) -> str:
@@ -221,7 +215,13 @@ def share_table(document: Document) -> str:
 def bar_table(document: Document) -> str:
     """The worst shape of each target."""
     rows = [
-        [bar.what, f"{bar.wanted:.2f}", f"{bar.reached:.2f}", "held" if bar.held else "missed", bar.where]
+        [
+            bar.what,
+            f"{'<=' if bar.at_most else '>='} {bar.wanted:.2f}",
+            f"{bar.reached:.2f}",
+            "held" if bar.held else "missed",
+            bar.where,
+        ]
         for bar in bars(document)
     ]
     return markdown(["what", "wanted", "reached", "", "the worst"], rows)

@@ -44,7 +44,7 @@ def write_checkpoint(model: Model, _: Files, target: Path) -> None:
 def config_of(model: Model) -> BertConfig:
     """BERT with these dimensions and two labels."""
     # Nothing else there is, but CTranslate2's converter asks for the kind of positions
-    untyped = {"num_labels": LABELS, "position_embedding_type": "absolute"}
+    untyped: dict[str, Any] = {"num_labels": LABELS, "position_embedding_type": "absolute"}
     return BertConfig(
         vocab_size=model.vocabulary,
         hidden_size=model.channels,

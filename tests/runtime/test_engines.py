@@ -52,7 +52,9 @@ def test_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
     architecture = make_manifest(random_program(1, size), size).architecture.model_copy(update={"vocabulary": 10})
     manifest = make_manifest(random_program(1, size), size, architecture=architecture)
     write_package(tmp_path / "tiny" / "1", manifest, make_files(program, size))
-    catalog = Catalog(ModelStore(tmp_path), kernels=None, pool_threads=1, default_models={}, on_load=lambda *_: None)
+    catalog = Catalog(
+        ModelStore(tmp_path), kernels=None, pool_threads=1, default_models={}, tokens_max=64, on_load=lambda *_: None
+    )
     with pytest.raises(TensorError, match="the model only 10") as caught:
         catalog.load_all()
     assert caught.value.code == "tokenizer_mismatch"

@@ -52,7 +52,7 @@ def test_nobody_looks_nobody_asks(watched: Watched) -> None:
     page.evaluate(hide, True)  # noqa: FBT003 - the value of the property in the browser
     page.wait_for_timeout(500)
     asked = len(watched.asked)
-    page.wait_for_timeout(4500)
+    page.wait_for_timeout(2600)
     assert len(watched.asked) == asked
     with page.expect_request(lambda request: request.url.endswith("/metrics")):
         page.evaluate(hide, False)  # noqa: FBT003 - see above

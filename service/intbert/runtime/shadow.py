@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -85,7 +86,8 @@ class Shadow:
                 self._waiting.put_nowait(None)
                 break
             except queue.Full:
-                self._waiting.get_nowait()
+                with suppress(queue.Empty):  # the thread may have been faster
+                    self._waiting.get_nowait()
         self._thread.join(timeout=5.0)
 
     def _run(self) -> None:

@@ -152,18 +152,18 @@ def measure_stream(bench: Bench, batch: int, plan: Plan) -> Stream:
     names = [name for name in stream_engines(plan.engines) if name in bench.workers]
     rates: dict[str, list[float]] = {name: [] for name in names}
     settings = {"operation": "stream", "batch": batch, "sequences": plan.budget.stream_sequences}
-    padding = 1.0
+    tokens, padded = 0, 0
     for _ in range(plan.budget.stream_rounds):
         seed = bench.seed()
         for name in bench.shuffled(names):
             answer = bench.workers[name].ask(**settings, seed=seed)
             rates[name].append(answer["tokens"] / answer["time_s"])
-            padding = answer["padded_tokens"] / answer["tokens"]
+        tokens, padded = tokens + answer["tokens"], padded + answer["padded_tokens"]
     return Stream(
         model=bench.model.name,
         threads=bench.threads,
         batch=batch,
-        padded_over_real=padding,
+        padded_over_real=padded / max(tokens, 1),
         tokens_per_s=rates,
     )
 

@@ -8,7 +8,6 @@ from benchmarks.models import Model, Shape, all_models, find_model
 
 AVX2_SHAPE = Shape(batch=1, tokens=128)
 QUICK_SHAPES = (Shape(batch=1, tokens=32), Shape(batch=1, tokens=128))
-MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +22,7 @@ class Budget:
     processes: int  # fresh ones for each figure of memory
 
 
-FULL = Budget(rounds=15, turn_s=0.1, warm_below_s=0.15, stream_rounds=7, stream_sequences=96, processes=3)
+FULL = Budget(rounds=15, turn_s=0.1, warm_below_s=0.15, stream_rounds=7, stream_sequences=96, processes=2)
 QUICK = Budget(rounds=5, turn_s=0.04, warm_below_s=0.1, stream_rounds=3, stream_sequences=48, processes=1)
 
 

@@ -163,7 +163,7 @@ def stream_table(document: Document) -> str:
     header = [f"{find_model(s.model).label}, batch {s.batch}, {s.threads} thr." for s in document.streams]
     table = markdown(["real tokens/s", *header], rows)
     padding = next((s.padded_over_real for s in document.streams if s.batch > 1), 1.0)
-    return f"{table}\n\nPadded over real tokens in batches: {padding:.2f} in the last round."
+    return f"{table}\n\nPadded over real tokens in batches: {padding:.2f}."
 
 
 def memory_table(document: Document) -> str:

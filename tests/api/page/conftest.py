@@ -55,9 +55,13 @@ class Watched:
             self.complaints.append(message.text)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests; without one they are skipped, and the end of the run says so."""
+    """One browser for the tests of a file; without one they are skipped, and the end of the run says so.
+
+    It must end: while it lives, Playwright has an event loop running in this thread, and tests of other
+    folders start their own.
+    """
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(MISSING)
@@ -68,7 +72,7 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page_server(tiny_store: Path) -> Iterator[RunningServer]:
     """A server of the page's own: what it loads and counts disturbs no other test."""
     with run_server(tiny_store) as running:

@@ -15,7 +15,7 @@ from benchmarks.summary import against_fp32, cases_of, engines_in, models_in, sh
 
 INK, GRID = "#333333", "#bbbbbb"
 COLOURS = {"ours": "#0072B2", "fp32": "#999999", "bf16": "#CC79A7", "int8": "#E69F00"}
-HATCHES = ("", "///", "...", "xx")
+HATCHES = ("", "///", "...", "xx", "--")
 PIECES = ("#0072B2", "#56B4E9", "#009E73", "#E69F00", "#F0E442", "#D55E00", "#CC79A7", "#999999", "#dddddd")
 
 

@@ -16,7 +16,7 @@ import httpx
 from deploy.base_images import ensure_image
 from deploy.dashboard import expressions
 from deploy.engine import CheckError, Engine, container_engine
-from loadtest.generator import Call, open_client, send_on_schedule, send_without_pause
+from loadtest.generator import Call, Client, send_on_schedule, send_without_pause
 from loadtest.outcome import Outcome, reason
 from loadtest.server import describe, endpoints_of
 from loadtest.texts import classify_calls, qa_calls
@@ -145,7 +145,7 @@ def check_monitoring() -> None:
 
 
 async def _load(*, duration_s: float) -> list[Outcome]:
-    async with open_client(SERVICE, timeout_s=30, connections=8) as client:
+    async with Client(SERVICE, timeout_s=30, connections=8) as client:
         return await send_without_pause(client, calls(), duration_s=duration_s, users=3)
 
 
@@ -188,13 +188,16 @@ def check_stop(engine: Engine) -> None:
 
 async def _stop_under_load(engine: Engine, name: str) -> tuple[list[Outcome], float]:
     """Four users always have a request under way; they stop, as a balancer does, when it is not ready."""
-    async with open_client(SERVICE, timeout_s=30, connections=8) as client:
+    async with (
+        Client(SERVICE, timeout_s=30, connections=8) as client,
+        httpx.AsyncClient(base_url=SERVICE, timeout=30, trust_env=False) as probes,
+    ):
         ended = asyncio.Event()
         users = [asyncio.create_task(_user(client, requests, ended)) for requests in itertools.repeat(calls(), 4)]
         await asyncio.sleep(2)
         started_s = time.monotonic()
         stop = asyncio.create_task(asyncio.to_thread(engine.run, "stop", "--time", "30", name))
-        while await _ready(client):
+        while await _ready(probes):
             await asyncio.sleep(0.02)
         ended.set()
         outcomes = [outcome for part in await asyncio.gather(*users) for outcome in part]
@@ -202,7 +205,7 @@ async def _stop_under_load(engine: Engine, name: str) -> tuple[list[Outcome], fl
     return outcomes, time.monotonic() - started_s
 
 
-async def _user(client: httpx.AsyncClient, requests: Sequence[Call], ended: asyncio.Event) -> list[Outcome]:
+async def _user(client: Client, requests: Sequence[Call], ended: asyncio.Event) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for call in itertools.cycle(requests):
         if ended.is_set():
@@ -211,9 +214,9 @@ async def _user(client: httpx.AsyncClient, requests: Sequence[Call], ended: asyn
     return outcomes
 
 
-async def _ready(client: httpx.AsyncClient) -> bool:
+async def _ready(probes: httpx.AsyncClient) -> bool:
     try:
-        return (await client.get("/readyz")).status_code == 200
+        return (await probes.get("/readyz")).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -2,16 +2,18 @@
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
 from loadtest.outcome import Outcome
 
 TOO_MANY_OPEN = "generator_limit"
+POOL_CONNECTIONS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,14 +24,41 @@ class Call:
     body: dict[str, Any]
 
 
-def open_client(url: str, *, timeout_s: float, connections: int) -> httpx.AsyncClient:
-    """A client that keeps its connections. `timeout_s` bounds each request."""
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(timeout_s), limits=limits, trust_env=False)
+class Client:
+    """Keeps up to `connections` open, spread over small pools; `timeout_s` bounds each request.
+
+    httpx looks at every connection of a pool for every request: with one pool of a thousand, as an overload leaves it
+    behind, the generator is slower than the server that it measures.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float, connections: int) -> None:
+        limits = httpx.Limits(max_connections=POOL_CONNECTIONS, max_keepalive_connections=POOL_CONNECTIONS)
+        context = httpx.create_ssl_context(trust_env=False)  # once: it takes longer than a request
+        self._pools = [
+            httpx.AsyncClient(base_url=url, timeout=timeout_s, limits=limits, trust_env=False, verify=context)
+            for _ in range(math.ceil(connections / POOL_CONNECTIONS))
+        ]
+        self._open = [0] * len(self._pools)
+
+    async def post(self, call: Call) -> httpx.Response:
+        """Send one call through the pool that has least to do. Raises httpx.HTTPError."""
+        pool = self._open.index(min(self._open))
+        self._open[pool] += 1
+        try:
+            return await self._pools[pool].post(call.path, json=call.body)
+        finally:
+            self._open[pool] -= 1
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for pool in self._pools:
+            await pool.aclose()
 
 
 async def send_on_schedule(
-    client: httpx.AsyncClient, calls: Sequence[Call], due_s: Sequence[float], *, open_max: int
+    client: Client, calls: Sequence[Call], due_s: Sequence[float], *, open_max: int
 ) -> list[Outcome]:
     """Send a call at each of `due_s` (seconds from now), whatever became of the earlier ones.
 
@@ -57,9 +86,7 @@ async def send_on_schedule(
     return sorted(outcomes, key=lambda outcome: outcome.due_s)
 
 
-async def send_without_pause(
-    client: httpx.AsyncClient, calls: Sequence[Call], *, duration_s: float, users: int
-) -> list[Outcome]:
+async def send_without_pause(client: Client, calls: Sequence[Call], *, duration_s: float, users: int) -> list[Outcome]:
     """`users` that each send their next call when the last is answered: finds the throughput at saturation.
 
     Latencies of such a closed loop say nothing about users who come at their own pace; only the rate is of use.
@@ -74,16 +101,16 @@ async def send_without_pause(
     return list(itertools.chain.from_iterable(parts))
 
 
-async def _until(client: httpx.AsyncClient, stream: Iterator[Call], *, start_s: float, duration_s: float) -> Any:
+async def _until(client: Client, stream: Iterator[Call], *, start_s: float, duration_s: float) -> Any:
     while (now_s := time.perf_counter() - start_s) < duration_s:
         yield await _send(client, next(stream), due_s=now_s, start_s=start_s)
 
 
-async def _send(client: httpx.AsyncClient, call: Call, *, due_s: float, start_s: float) -> Outcome:
+async def _send(client: Client, call: Call, *, due_s: float, start_s: float) -> Outcome:
     sent_s = time.perf_counter() - start_s
     status, error = 0, ""
     try:
-        response = await client.post(call.path, json=call.body)
+        response = await client.post(call)
         status = response.status_code
     except httpx.HTTPError as failure:
         error = type(failure).__name__

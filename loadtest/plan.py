@@ -4,10 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import httpx
-
 from loadtest.arrivals import Pattern, arrival_times
-from loadtest.generator import Call, open_client, send_on_schedule, send_without_pause
+from loadtest.generator import Call, Client, send_on_schedule, send_without_pause
 from loadtest.outcome import Outcome, Summary, summarise
 
 Progress = Callable[[str], None]
@@ -68,30 +66,30 @@ async def measure_endpoint(
 ) -> EndpointResult:
     """`calls`: for each variant the requests to send. They take turns at each rate: drift hits all alike."""
     slo_ms = plan.slo_ms[endpoint]
-    async with open_client(url, timeout_s=plan.timeout_s, connections=plan.open_max) as client:
-        saturation = {v: await _saturate(client, calls[v], plan, slo_s=slo_ms / 1000) for v in plan.variants}
-        for variant, summary in saturation.items():
-            progress(f"{endpoint} {variant}: {summary.answered_per_s:.1f} answers/s at saturation")
-        phases = []
-        for rate in _rates(plan, saturation):
-            for variant in plan.variants:
-                phase = await _phase(client, endpoint, variant, calls[variant], rate, plan)
-                progress(_line(phase))
-                phases.append(phase)
+    saturation = {v: await _saturate(url, calls[v], plan, slo_s=slo_ms / 1000) for v in plan.variants}
+    for variant, summary in saturation.items():
+        progress(f"{endpoint} {variant}: {summary.answered_per_s:.1f} answers/s at saturation")
+    phases = []
+    for rate in _rates(plan, saturation):
+        for variant in plan.variants:
+            phase = await _phase(url, endpoint, variant, calls[variant], rate, plan)
+            progress(_line(phase))
+            phases.append(phase)
     return EndpointResult(endpoint=endpoint, slo_ms=slo_ms, saturation=saturation, phases=phases)
 
 
-async def _saturate(client: httpx.AsyncClient, calls: Sequence[Call], plan: Plan, *, slo_s: float) -> Summary:
-    await send_without_pause(client, calls, duration_s=plan.warmup_s, users=2)
-    outcomes = await send_without_pause(client, calls, duration_s=plan.saturation_s, users=plan.users)
+async def _saturate(url: str, calls: Sequence[Call], plan: Plan, *, slo_s: float) -> Summary:
+    async with Client(url, timeout_s=plan.timeout_s, connections=plan.users) as client:
+        await send_without_pause(client, calls, duration_s=plan.warmup_s, users=2)
+        outcomes = await send_without_pause(client, calls, duration_s=plan.saturation_s, users=plan.users)
     return summarise(outcomes, duration_s=plan.saturation_s, slo_s=slo_s)
 
 
-async def _phase(
-    client: httpx.AsyncClient, endpoint: str, variant: str, calls: Sequence[Call], rate: float, plan: Plan
-) -> Phase:
+async def _phase(url: str, endpoint: str, variant: str, calls: Sequence[Call], rate: float, plan: Plan) -> Phase:
     due_s = arrival_times(rate=rate, duration_s=plan.duration_s, pattern=plan.pattern, seed=plan.seed)
-    outcomes = await send_on_schedule(client, calls, due_s, open_max=plan.open_max)
+    # Connections of its own: those that an overload left behind would slow the next phase down
+    async with Client(url, timeout_s=plan.timeout_s, connections=plan.open_max) as client:
+        outcomes = await send_on_schedule(client, calls, due_s, open_max=plan.open_max)
     summary = summarise(outcomes, duration_s=plan.duration_s, slo_s=plan.slo_ms[endpoint] / 1000)
     return Phase(endpoint=endpoint, variant=variant, rate=rate, summary=summary, outcomes=outcomes)
 

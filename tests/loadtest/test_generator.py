@@ -5,12 +5,11 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
-import httpx
 import numpy as np
 import pytest
 
 from loadtest.arrivals import arrival_times
-from loadtest.generator import TOO_MANY_OPEN, Call, open_client, send_on_schedule, send_without_pause
+from loadtest.generator import TOO_MANY_OPEN, Call, Client, send_on_schedule, send_without_pause
 from loadtest.outcome import summarise
 
 CALLS = [Call(path="/classify", body={"inputs": "a text"})]
@@ -68,8 +67,8 @@ async def closed_loop_p90_s(*, stall_from_s: float, stall_s: float, duration_s: 
     return float(np.percentile([outcome.latency_s for outcome in outcomes], 90))
 
 
-def _client(url: str, *, timeout_s: float = 5.0) -> httpx.AsyncClient:
-    return open_client(url, timeout_s=timeout_s, connections=1000)
+def _client(url: str, *, timeout_s: float = 5.0) -> Client:
+    return Client(url, timeout_s=timeout_s, connections=1000)
 
 
 def test_a_stall_of_one_second_is_not_hidden() -> None:

@@ -123,7 +123,7 @@ def test_many_runs_give_one_digest(watched: Watched) -> None:
     classify(page, TEXT)
     page.click(".again")
     expect(page.locator("#classify-output .v-int8 .digest")).to_contain_text("the same in 21 of 21 runs")
-    assert page.locator(".samples circle").count() == 42
+    expect(page.locator(".samples circle")).to_have_count(42)  # drawn once its width is known
     expect(page.locator(".again")).to_be_focused()
 
 
@@ -144,7 +144,7 @@ def test_markup_is_text(watched: Watched) -> None:
     hostile = "<img src=x onerror=\"document.title='hit'\"> the film <script>document.title='hit'</script>"
     ask(page, "film ?", hostile)
     assert page.locator("#qa-output .context").evaluate("box => box.textContent") == hostile
-    assert page.locator("#qa-output img").count() == 0
+    expect(page.locator("#qa-output img")).to_have_count(0)
     assert page.title() != "hit"
 
 

@@ -10,8 +10,9 @@ from intbert.runtime.answered import Answered
 from intbert.runtime.catalog import Catalog, Target
 from intbert.runtime.compare import Comparison, VariantRun, memory_of
 from intbert.runtime.computing import Computing
-from intbert.runtime.jobs import Clock, Job, Prepared, Result_co, Selection, check_job
+from intbert.runtime.jobs import Clock, Job, Prepared, Result_co, check_job
 from intbert.runtime.queue import Output
+from intbert.runtime.selection import Selection
 from intbert.runtime.shadow import Shadow
 
 INLINE_CHARACTERS = 8192  # tokenised on the event loop in well under a millisecond; more goes to a thread

@@ -11,6 +11,7 @@ from intbert.errors import InputError
 from intbert.model.manifest import ProblemType
 from intbert.model.tokenizer import EncodedInput, Tokenizer
 from intbert.runtime.answers import ModelRef, Timings, Usage
+from intbert.runtime.selection import Selection
 
 Function = Literal["softmax", "sigmoid", "none"]
 SCORE_DIGITS = 6
@@ -25,17 +26,12 @@ class TextInput:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifyParameters:
-    """None is the default: the task's model, newest version, default variant, all labels, the model's own function."""
+class ClassifyParameters(Selection):
+    """None is the default: all labels, the model's own function."""
 
-    model: str | None = None
-    version: str | None = None
-    variant: str | None = None
     top_k: int | None = None
     function_to_apply: Function | None = None
     truncation: Literal["error", "truncate"] = "error"
-    return_digest: bool = False
-    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,28 +22,10 @@ from intbert.runtime.classify import (
 )
 from intbert.runtime.observer import VariantKey
 from intbert.runtime.queue import Output
+from intbert.runtime.selection import Selection
 
 Prepared = TypeVar("Prepared")
 Result_co = TypeVar("Result_co", bound=Result, covariant=True)
-
-
-class Selection(Protocol):
-    """What the parameters of every task say. None is the default."""
-
-    @property
-    def model(self) -> str | None: ...
-
-    @property
-    def version(self) -> str | None: ...
-
-    @property
-    def variant(self) -> str | None: ...
-
-    @property
-    def return_digest(self) -> bool: ...
-
-    @property
-    def timeout_s(self) -> float | None: ...
 
 
 class Job(Protocol[Prepared, Result_co]):
@@ -185,17 +167,8 @@ class ClassifyJob:
         )
 
     def for_variant(self, key: VariantKey, *, return_digest: bool, timeout_s: float | None) -> "ClassifyJob":
-        return replace(
-            self,
-            selection=replace(
-                self.selection,
-                model=key.model,
-                version=key.version,
-                variant=key.variant,
-                return_digest=return_digest,
-                timeout_s=timeout_s,
-            ),
-        )
+        selection = self.selection.for_variant(key, return_digest=return_digest, timeout_s=timeout_s)
+        return replace(self, selection=selection)
 
 
 def check_job(job: Job[Prepared, Result_co], *, inputs_max: int) -> None:

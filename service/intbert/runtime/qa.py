@@ -14,6 +14,7 @@ from intbert.errors import InputError
 from intbert.model.tokenizer import TextTokens, Tokenizer
 from intbert.runtime.answers import ModelRef, Timings, Usage, digest_of
 from intbert.runtime.batch import TokenSequence
+from intbert.runtime.selection import Selection
 from intbert.runtime.spans import find_spans
 from intbert.runtime.windows import Window, split_windows
 
@@ -30,12 +31,9 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QaParameters:
-    """None is the default: the task's model, newest version, default variant. Lengths are in tokens."""
+class QaParameters(Selection):
+    """Lengths are in tokens."""
 
-    model: str | None = None
-    version: str | None = None
-    variant: str | None = None
     top_k: int = 1
     max_answer_len: int = 30
     overlap: int = 128
@@ -44,8 +42,6 @@ class QaParameters:
     handle_impossible_answer: bool = False
     offsets: Offsets = "codepoint"
     truncation: Literal["window", "error"] = "window"
-    return_digest: bool = False
-    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

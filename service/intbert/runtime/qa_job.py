@@ -71,14 +71,5 @@ class QaJob:
         )
 
     def for_variant(self, key: VariantKey, *, return_digest: bool, timeout_s: float | None) -> "QaJob":
-        return replace(
-            self,
-            selection=replace(
-                self.selection,
-                model=key.model,
-                version=key.version,
-                variant=key.variant,
-                return_digest=return_digest,
-                timeout_s=timeout_s,
-            ),
-        )
+        selection = self.selection.for_variant(key, return_digest=return_digest, timeout_s=timeout_s)
+        return replace(self, selection=selection)

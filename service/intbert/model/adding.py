@@ -1,12 +1,10 @@
 """A package from anywhere into a store: every byte verified before and after, and seen whole or not at all."""
 
 import errno
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from intbert.errors import HashMismatchError, PackageError
+from intbert.model.durable import copy_durably, put_in_place, workplace_beside
 from intbert.model.manifest import MANIFEST_FILE
 from intbert.model.package import Package
 
@@ -21,27 +19,21 @@ def add_package(source: Path, store: Path) -> Package:
     destination = store / package.manifest.name / package.manifest.version
     if destination.exists():
         raise _exists(destination)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    workplace = Path(tempfile.mkdtemp(prefix=".adding-", dir=destination.parent))
-    try:
+    with workplace_beside(destination, prefix=".adding-") as workplace:
         staged = workplace / package.manifest.version
         staged.mkdir()
         for name in (*package.manifest.files, MANIFEST_FILE):
-            _copy_durably(source / name, staged / name)
-        _sync(staged)
+            copy_durably(source / name, staged / name)
         if Package.open(staged).sha256 != package.sha256:
             raise HashMismatchError(f"{source} changed while it was copied; add it again")
-        _put_in_place(staged, destination)
-        _sync(destination.parent)
-    finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+        _show(staged, destination)
     return Package(directory=destination, manifest=package.manifest, sha256=package.sha256)
 
 
-def _put_in_place(staged: Path, destination: Path) -> None:
-    """One rename shows the whole; it fails when somebody else was faster, since a package is never empty."""
+def _show(staged: Path, destination: Path) -> None:
+    """Fails when somebody else was faster, since a package is never empty."""
     try:
-        staged.rename(destination)
+        put_in_place(staged, destination)
     except OSError as error:
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
             raise _exists(destination) from None
@@ -58,18 +50,3 @@ def _prove(package: Package) -> None:
         if variant.engine == "integer":
             package.program(name)
     package.tokenizer()
-
-
-def _copy_durably(source: Path, target: Path) -> None:
-    with source.open("rb") as reader, target.open("xb") as writer:
-        shutil.copyfileobj(reader, writer)
-        writer.flush()
-        os.fsync(writer.fileno())
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,9 +2,6 @@
 
 import json
 import mmap
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
@@ -33,6 +30,7 @@ from intbert.errors import (
     TensorError,
     UnsafePathError,
 )
+from intbert.model.durable import put_in_place, workplace_beside, write_durably
 from intbert.model.manifest import FORMAT_VERSION, MANIFEST_FILE, TOKENIZER_FILE, FileEntry, Manifest, TensorEntry
 from intbert.model.onnx_file import check_self_contained
 from intbert.model.tensor_file import read_tensors
@@ -174,9 +172,7 @@ def write_package(
         raise ManifestError(f"{destination} must end in {manifest.name}/{manifest.version}, the names in the manifest")
     if destination.exists() and not replace:
         raise PackageError(f"{destination} exists; choose another version or replace it", code="version_exists")
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    workplace = Path(tempfile.mkdtemp(prefix=".writing-", dir=destination.parent))
-    try:
+    with workplace_beside(destination, prefix=".writing-") as workplace:
         staged = workplace / manifest.name / manifest.version
         staged.mkdir(parents=True)
         _write_files(staged, manifest, files)
@@ -185,9 +181,9 @@ def write_package(
             if variant.engine == "integer":
                 package.program(name)
         package.tokenizer()
-        _put_in_place(staged, destination, workplace)
-    finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+        if destination.exists():
+            destination.rename(workplace / "old")  # goes with the workplace
+        put_in_place(staged, destination)
     return Package(directory=destination, manifest=package.manifest, sha256=package.sha256)
 
 
@@ -276,7 +272,7 @@ def _write_files(staged: Path, manifest: Manifest, files: Mapping[str, bytes | P
     for name, source in files.items():
         _check_file_name(name, staged)
         content = source if isinstance(source, bytes) else source.read_bytes()
-        _write_durably(staged / name, content)
+        write_durably(staged / name, content)
         entries[name] = FileEntry(bytes=len(content), sha256=sha256(content).hexdigest())
         if name in integer_files:
             tensors = {key: _tensor_entry(array) for key, array in load_tensors(content, name).items()}
@@ -285,31 +281,7 @@ def _write_files(staged: Path, manifest: Manifest, files: Mapping[str, bytes | P
         for name, variant in manifest.variants.items()
     }
     complete = manifest.model_copy(update={"files": entries, "tensors": tensors, "variants": variants})
-    _write_durably(staged / MANIFEST_FILE, (complete.model_dump_json(indent=1) + "\n").encode())
-    _sync_directory(staged)
-
-
-def _put_in_place(staged: Path, destination: Path, workplace: Path) -> None:
-    """One rename shows the new version; an old one is moved aside first."""
-    if destination.exists():
-        destination.rename(workplace / "old")
-    staged.rename(destination)
-    _sync_directory(destination.parent)
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_durably(staged / MANIFEST_FILE, (complete.model_dump_json(indent=1) + "\n").encode())
 
 
 def _tensor_entry(array: Any) -> TensorEntry:

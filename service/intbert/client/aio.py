@@ -8,14 +8,13 @@ from typing import Self, TypeVar, Unpack
 import httpx
 
 from intbert.client import calls
-from intbert.client.calls import Call, Questions, Texts, read_error
-from intbert.client.errors import ClientError, ConnectionFailedError
+from intbert.client.calls import TIMEOUT_S, Call, Questions, Server, Texts
+from intbert.client.errors import ClientError
 from intbert.client.options import ClassifyComparisonOptions, ClassifyOptions, QaComparisonOptions, QaOptions
 from intbert.client.retry import RetryPolicy, pause_s
 from intbert.client.types import Classification, Comparison, ModelEntry, QuestionAnswers
 
 Result = TypeVar("Result")
-TIMEOUT_S = 60.0
 
 
 class AsyncClient:
@@ -34,9 +33,7 @@ class AsyncClient:
         certificates and proxies; it is not closed here, and its own timeout is not used."""
         self._http = http or httpx.AsyncClient()
         self._owned = http is None
-        self._base_url = base_url.rstrip("/")
-        self._headers = {} if api_key is None else {"authorization": f"Bearer {api_key}"}
-        self._timeout_s = timeout_s
+        self._server = Server.of(base_url, api_key=api_key, timeout_s=timeout_s)
         self._retry = retry or RetryPolicy()
 
     async def __aenter__(self) -> Self:
@@ -81,7 +78,7 @@ class AsyncClient:
         while True:
             attempts += 1
             try:
-                return call.read(await self._send(call))
+                return calls.read(call, await self._send(call))
             except ClientError as error:
                 pause = pause_s(self._retry, error, attempts=attempts, waited_s=waited_s)
                 if pause is None:
@@ -90,16 +87,5 @@ class AsyncClient:
             waited_s += pause
 
     async def _send(self, call: Call[Result]) -> httpx.Response:
-        try:
-            response = await self._http.request(
-                call.method,
-                self._base_url + call.path,
-                json=call.body,
-                headers=self._headers,
-                timeout=self._timeout_s,
-            )
-        except httpx.TransportError as error:
-            raise ConnectionFailedError(f"{self._base_url} did not answer: {error!r}") from error
-        if response.status_code != httpx.codes.OK:
-            raise read_error(response)
-        return response
+        with self._server.translated():
+            return await self._http.request(**self._server.arguments(call))

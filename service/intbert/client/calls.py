@@ -1,13 +1,14 @@
 """Requests and answers without a connection: what both clients send, and what they make of what comes back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 import httpx
 
 from intbert.client.decoding import decode
-from intbert.client.errors import AnswerError, ApiError, api_error
+from intbert.client.errors import AnswerError, ApiError, ConnectionFailedError, api_error
 from intbert.client.options import (
     ClassifyComparisonOptions,
     ClassifyOptions,
@@ -22,6 +23,7 @@ from intbert.client.types import Classification, Comparison, ModelEntry, Questio
 Result = TypeVar("Result")
 Texts = str | TextPair | Sequence[str | TextPair]
 Questions = Question | Sequence[Question]
+TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,46 @@ def models() -> Call[tuple[ModelEntry, ...]]:
         return tuple(decode(ModelEntry, entry, f"answer.models[{index}]") for index, entry in enumerate(entries))
 
     return Call(method="GET", path="/models", body=None, read=read)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Where requests go, and what each of them carries. `timeout_s` bounds one attempt's connecting and waiting."""
+
+    url: str
+    headers: Mapping[str, str]
+    timeout_s: float
+
+    @classmethod
+    def of(cls, base_url: str, *, api_key: str | None, timeout_s: float) -> "Server":
+        """With the key as a bearer token, if there is one."""
+        headers = {} if api_key is None else {"authorization": f"Bearer {api_key}"}
+        return cls(url=base_url.rstrip("/"), headers=headers, timeout_s=timeout_s)
+
+    def arguments(self, call: Call[Any]) -> dict[str, Any]:
+        """Of httpx's `request`."""
+        return {
+            "method": call.method,
+            "url": self.url + call.path,
+            "json": call.body,
+            "headers": self.headers,
+            "timeout": self.timeout_s,
+        }
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """A connection that fails becomes ConnectionFailedError."""
+        try:
+            yield
+        except httpx.TransportError as error:
+            raise ConnectionFailedError(f"{self.url} did not answer: {error!r}") from error
+
+
+def read(call: Call[Result], response: httpx.Response) -> Result:
+    """The answer. ApiError for what the service says went wrong, AnswerError for what is no answer of it."""
+    if response.status_code != httpx.codes.OK:
+        raise read_error(response)
+    return call.read(response)
 
 
 def read_error(response: httpx.Response) -> ApiError:

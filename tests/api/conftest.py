@@ -18,7 +18,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.api.packages import write_tiny, write_tiny_qa
+from tests.api.packages import write_tiny_store
 
 START_S = 60.0
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -113,11 +113,7 @@ def _read_log(process: "subprocess.Popen[str]", log: list[dict[str, Any]], addre
 @pytest.fixture(scope="session")
 def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with the classifier tiny, versions 1 and 2, and the span question model tiny-qa."""
-    store = tmp_path_factory.mktemp("store")
-    write_tiny(store, version="1", seed=1)
-    write_tiny(store, version="2", seed=2)
-    write_tiny_qa(store)
-    return store
+    return write_tiny_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="session")

@@ -119,6 +119,14 @@ def write_tiny_qa(store: Path, name: str = "tiny-qa", *, seed: int = 3) -> Packa
     return write_package(store / name / "1", _manifest(name, "1", size, known, task), files)
 
 
+def write_tiny_store(store: Path) -> Path:
+    """The classifier tiny, versions 1 and 2, and the span question model tiny-qa."""
+    write_tiny(store, version="1", seed=1)
+    write_tiny(store, version="2", seed=2)
+    write_tiny_qa(store)
+    return store
+
+
 def float_span_model(vocabulary: int) -> bytes:
     """Start and end logits are rows of two tables, so every token has its own."""
     random = np.random.Generator(np.random.PCG64(6))

@@ -12,17 +12,13 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import RunningServer, run_server
-from tests.api.packages import write_tiny, write_tiny_qa
+from tests.api.packages import write_tiny_store
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The classifier tiny, versions 1 and 2, and the span question model tiny-qa."""
-    folder = tmp_path_factory.mktemp("client_store")
-    write_tiny(folder, version="1", seed=1)
-    write_tiny(folder, version="2", seed=2)
-    write_tiny_qa(folder)
-    return folder
+    return write_tiny_store(tmp_path_factory.mktemp("client_store"))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from intbert.runtime.qa_job import QaJob
 from intbert.runtime.service import InferenceService, ServiceSettings
 from intbert.runtime.shadow import WAITING_MAX, is_sampled
 from tests.model.packages import make_package
-from tests.runtime.test_pool import KEY, ONE, TWO, Gate, sequence
+from tests.runtime.pools import KEY, ONE, TWO, Gate, sequence
 
 GOOD, BAD = TextInput(text="a good film"), TextInput(text="bad plot , dull")
 

@@ -17,7 +17,7 @@ from intbert.builder.fp32_graph import build_fp32_graph
 from intbert.builder.quantise.calibrate import calibrated_scales
 from intbert.builder.quantise.export import export, realise
 from intbert.builder.quantise.real import real_model
-from intbert.builder.quantise.scales import Scales
+from intbert.model.scales import Scales
 
 STORE = ROOT / "model_store"
 TOKENIZER = STORE / "sst2-minilm-l6" / "1" / "tokenizer.json"

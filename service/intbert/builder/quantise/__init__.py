@@ -21,9 +21,9 @@ from intbert.builder.quantise.distil import DistillationSettings, DistillationTr
 from intbert.builder.quantise.export import Exported, export
 from intbert.builder.quantise.modules import QuantisedModel, QuantiseSettings
 from intbert.builder.quantise.reexport import dequantise, reexport
-from intbert.builder.quantise.scales import Scales
 from intbert.builder.quantise.sensitivity import LayerError, layer_errors
 from intbert.builder.quantise.twin import twin_logits
+from intbert.model.scales import Scales
 
 
 def export_program(model: QuantisedModel) -> Exported:

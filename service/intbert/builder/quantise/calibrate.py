@@ -16,7 +16,7 @@ from intbert.arithmetic.gelu import UNITS_PER_ONE
 from intbert.builder.quantise.export import embedding_sum_scale, realise, sum_scale
 from intbert.builder.quantise.modules import QuantisedModel
 from intbert.builder.quantise.real import RealModel, Vector, real_model, state_dict
-from intbert.builder.quantise.scales import LayerScales, NormScales, Scales, gelu_input_scale
+from intbert.model.scales import LayerScales, NormScales, Scales, gelu_input_scale
 
 Batch = Mapping[str, Tensor]
 

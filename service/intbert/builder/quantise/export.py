@@ -16,7 +16,7 @@ from intbert.arithmetic.program import Attention, Embedding, Gelu, Head, Layer, 
 from intbert.builder.quantise import fixed_point as fp
 from intbert.builder.quantise.fixed_point import Input
 from intbert.builder.quantise.real import Matrix, RealLayer, RealModel, Vector
-from intbert.builder.quantise.scales import (
+from intbert.model.scales import (
     CONTEXT_BITS,
     POOLER_SCALE,
     TANH_SCALE,

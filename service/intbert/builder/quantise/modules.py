@@ -23,7 +23,7 @@ from intbert.builder.quantise.fake_quantise import (
     quantise_weight,
 )
 from intbert.builder.quantise.real import RealLayer, RealLinear, RealModel, RealNorm, Vector, real_model
-from intbert.builder.quantise.scales import TANH_SCALE, LayerScales, NormScales, Scales
+from intbert.model.scales import TANH_SCALE, LayerScales, NormScales, Scales
 
 
 @dataclass(frozen=True, kw_only=True)

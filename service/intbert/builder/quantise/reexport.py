@@ -9,7 +9,7 @@ from intbert.arithmetic.program import Layer, LayerNorm, Linear, NarrowLinear, P
 from intbert.builder.quantise.export import Exported, export
 from intbert.builder.quantise.fixed_point import Input
 from intbert.builder.quantise.real import RealLayer, RealLinear, RealModel, RealNorm, Vector
-from intbert.builder.quantise.scales import TANH_SCALE, LayerScales, NormScales, Scales
+from intbert.model.scales import TANH_SCALE, LayerScales, NormScales, Scales
 
 
 def reexport(tensors: Tensors, scales: Mapping[str, Any]) -> Exported:

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intbert.arithmetic.gelu import UNITS_PER_ONE
 from intbert.arithmetic.program import Layer, LayerNorm, NarrowLinear, Program, ResidualLinear
 from intbert.arithmetic.tanh import INPUT_FRACTION_BITS
-from intbert.builder.quantise.real import Vector
 
 CONTEXT_BITS = 20
 POOLER_SCALE = 2.0**-INPUT_FRACTION_BITS
 TANH_SCALE = 2.0**-7
 JsonObject = dict[str, Any]
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)

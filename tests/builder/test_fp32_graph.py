@@ -1,6 +1,7 @@
 """The FP32 original as an ONNX graph equals torch, in single and in half-precision storage."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ from numpy.typing import NDArray
 from transformers import BertConfig, BertForMaskedLM, BertForQuestionAnswering, BertForSequenceClassification
 
 from intbert.builder.failure import BackboneError
-from intbert.builder.fp32_graph import build_fp32_graph, export_fp32, widen_weights
+from intbert.builder.fp32_graph import (
+    FloatStorage,
+    GraphWriter,
+    build_fp32_graph,
+    build_graph,
+    export_fp32,
+    sites,
+    widen_weights,
+)
 
 CONFIG = {
     "vocab_size": 80,
@@ -123,6 +132,50 @@ def test_widened_weights_compute_the_same(model: Any) -> None:
         run_graph(narrow.SerializeToString(), inputs), run_graph(wide.SerializeToString(), inputs), strict=True
     ):
         np.testing.assert_array_equal(left, right)
+
+
+def test_written_bytes_stay_the_same() -> None:
+    """The FP32 file of fixed weights has the same bytes as ever, whatever the hooks for other variants became."""
+    digests = {}
+    for kind in (BertForSequenceClassification, BertForQuestionAnswering):
+        model = tiny(kind)
+        for value in model.state_dict().values():
+            value.copy_(((torch.arange(value.numel()) % 97 - 48) / 64).reshape(value.shape))
+        content = build_fp32_graph(model).SerializeToString(deterministic=True)
+        digests[kind.__name__] = sha256(content).hexdigest()[:16]
+    assert digests == {
+        "BertForSequenceClassification": "f86c083d9849e0cd",
+        "BertForQuestionAnswering": "ea29fa1d8ef7761d",
+    }
+
+
+class Recorder(FloatStorage):
+    """Notes where it is called."""
+
+    def __init__(self) -> None:
+        super().__init__(half_precision=True)
+        self.sites: list[str] = []
+        self.inputs: list[str] = []
+
+    def activation(self, writer: GraphWriter, site: str, tensor: str) -> str:
+        self.sites.append(site)
+        return tensor
+
+    def linear_input(self, writer: GraphWriter, site: str, tensor: str) -> str:
+        self.inputs.append(site)
+        return tensor
+
+
+def test_hooks_are_called_at_every_site(model: Any) -> None:
+    """The quantiser sees each listed site exactly once, and what matrices read; doing nothing gives the FP32 file."""
+    recorder = Recorder()
+    graph = build_graph(model, recorder)
+    spans = isinstance(model, BertForQuestionAnswering)
+    assert sorted(recorder.sites) == sorted(sites(2, spans=spans))
+    head = ["1.ffn_norm"] if spans else ["first_token", "tanh"]
+    layers = [f"{index}.{part}" for index in range(2) for part in ("context", "attention_norm", "gelu")]
+    assert sorted(recorder.inputs) == sorted(["embedding_norm", "0.ffn_norm", *layers, *head])
+    assert graph == build_fp32_graph(model)
 
 
 def test_other_architectures_are_refused() -> None:

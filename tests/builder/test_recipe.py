@@ -76,6 +76,18 @@ def test_window_must_have_room() -> None:
     assert "window_tokens must exceed" in complaint(MINIMAL + "[span]\nwindow_tokens = 100\n")
 
 
+def test_overrides_win_over_the_file(tmp_path: Path) -> None:
+    """What the command line gives replaces the file's top-level fields, and is checked like them."""
+    path = tmp_path / "recipe.toml"
+    path.write_text("seed = 4\n" + MINIMAL, encoding="utf-8")
+    recipe = load_recipe(path, {"seed": 9, "variants": ["ptq", "dq"]})
+    assert (recipe.seed, recipe.variants) == (9, ("ptq", "dq"))
+    with pytest.raises(RecipeError, match="variants.0: .*(got 'int4')"):
+        load_recipe(path, {"variants": ["int4"]})
+    with pytest.raises(RecipeError, match="variants must differ"):
+        load_recipe(path, {"variants": ["dq", "dq"]})
+
+
 def test_unreadable_and_malformed_files(tmp_path: Path) -> None:
     """A missing file and one that is not TOML have messages of their own."""
     with pytest.raises(RecipeError, match="cannot read recipe"):

@@ -75,3 +75,22 @@ def test_without_resume_an_earlier_build_is_refused(tmp_path: Path) -> None:
     run(tmp_path, {"a": 1}, [])
     with pytest.raises(BuildError, match="--resume"):
         Stages(folder=tmp_path, resume=False, say=lambda _: None)
+
+
+def test_branches_do_not_depend_on_each_other(tmp_path: Path) -> None:
+    """A stage that branches off is repeated when what is before it changes, never for another branch or its order."""
+    runs: list[str] = []
+
+    def build(first: int, *branches: str) -> None:
+        stages = Stages(folder=tmp_path, resume=True, say=lambda _: None)
+        stages.run("train", {"first": first}, lambda _: runs.append("train") or {})
+        for name in branches:
+            stages.branch(name, {"name": name}, lambda folder: runs.append(folder.name) or {})
+        stages.run("export", {}, lambda _: runs.append("export") or {})
+
+    build(1, "a")
+    assert runs == ["train", "a", "export"]
+    build(1, "b", "a")
+    assert runs == ["train", "a", "export", "b"]
+    build(2, "b")
+    assert runs == ["train", "a", "export", "b", "train", "b", "export"]

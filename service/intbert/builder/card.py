@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,12 +13,14 @@ import numpy as np
 from transformers import PretrainedConfig
 
 from intbert.arithmetic import ARITHMETIC_VERSION
+from intbert.arithmetic.program import Program
 from intbert.builder.backbone import locate
 from intbert.builder.failure import BuildError
 from intbert.builder.footprint import measure_footprint
 from intbert.builder.prepared import PreparedData
 from intbert.builder.quantise import Exported, twin_logits
 from intbert.builder.recipe import Recipe, SpanSection
+from intbert.builder.variants.contract import BuiltVariant
 from intbert.model.manifest import (
     Architecture,
     Card,
@@ -29,7 +31,7 @@ from intbert.model.manifest import (
     Provenance,
     Variant,
 )
-from intbert.model.package import Package
+from intbert.model.package import Package, load_tensors
 from intbert.model.tokenizer import Tokenizer
 from intbert.runtime.batch import RaggedBatch
 from intbert.runtime.bench import bench, parse_shapes
@@ -66,6 +68,8 @@ class Ingredients:
     parameters: int
     exported: Exported
     tokenizer_json: bytes
+    overrides: Mapping[str, Any]
+    variants: Mapping[str, BuiltVariant]
 
 
 def draft_manifest(parts: Ingredients) -> Manifest:
@@ -91,16 +95,7 @@ def draft_manifest(parts: Ingredients) -> Manifest:
             heads=config.num_attention_heads,
             intermediate=config.intermediate_size,
         ),
-        variants={
-            INT8: Variant(
-                file="int8.safetensors",
-                engine="integer",
-                parameters=parts.parameters,
-                stored_dtype="int8",
-                logit_scale=parts.exported.logit_scale,
-            ),
-            FP32: Variant(file="fp32.onnx", engine="onnx", parameters=parts.parameters, stored_dtype="float16"),
-        },
+        variants=variants_of(parts),
         scales=parts.exported.scales.to_json(),
         gate=Gate(metric=metric, allowed_drop=recipe.report.gate_allowed_drop),
         known_answers=known_answers(parts),
@@ -109,18 +104,63 @@ def draft_manifest(parts: Ingredients) -> Manifest:
     )
 
 
+def variants_of(parts: Ingredients) -> dict[str, Variant]:
+    """The two that every package has, and those that the recipe asked for."""
+    further = {
+        name: Variant(
+            file=built.file,
+            engine=built.engine,
+            parameters=parts.parameters,
+            stored_dtype=built.stored_dtype,
+            logit_scale=built.logit_scale,
+            integer_parts=built.integer_parts,
+            float_parts=built.float_parts,
+            scales=built.scales,
+        )
+        for name, built in parts.variants.items()
+    }
+    int8 = Variant(
+        file="int8.safetensors",
+        engine="integer",
+        parameters=parts.parameters,
+        stored_dtype="int8",
+        logit_scale=parts.exported.logit_scale,
+        integer_parts="Everything between token ids and int32 logits.",
+        float_parts="None.",
+    )
+    fp32 = Variant(
+        file="fp32.onnx",
+        engine="onnx",
+        parameters=parts.parameters,
+        stored_dtype="float16",
+        integer_parts="None.",
+        float_parts="Everything, in FP32 from half-precision weights.",
+    )
+    return {INT8: int8, FP32: fp32, **further}
+
+
 def known_answers(parts: Ingredients) -> tuple[KnownAnswer, ...]:
-    """Digests of fixed texts' logits, by the reference."""
+    """Digests of fixed texts' logits, by the reference: of `int8`, then of every other integer variant."""
+    further = {name: built for name, built in parts.variants.items() if built.engine == "integer"}
+    answers = answers_of(parts, INT8, parts.exported.program)
+    for name, built in further.items():
+        content = built.content if isinstance(built.content, bytes) else built.content.read_bytes()
+        answers += answers_of(parts, name, Program.from_tensors(load_tensors(content, built.file)))
+    return tuple(answers)
+
+
+def answers_of(parts: Ingredients, variant: str, program: Program) -> list[KnownAnswer]:
+    """The known answers of one integer variant."""
     tokenizer = Tokenizer.from_json(parts.tokenizer_json)
-    session = ReferenceEngine(parts.exported.program, logit_scale=parts.exported.logit_scale).session(1)
+    session = ReferenceEngine(program, logit_scale=1.0).session(1)
     paired = parts.recipe.model.problem_type == "span_qa" or parts.recipe.data.columns.text_pair is not None
     answers = []
     for text, second in KNOWN_TEXTS:
         pair = second if paired else None
         sequence = encode_known(tokenizer, text, pair, parts.recipe.model.tokens_max)
         digest = known_digest(session.run(RaggedBatch.of([sequence])))
-        answers.append(KnownAnswer(text=text, text_pair=pair, digest=digest))
-    return tuple(answers)
+        answers.append(KnownAnswer(text=text, text_pair=pair, variant=variant, digest=digest))
+    return answers
 
 
 def provenance(parts: Ingredients) -> Provenance:
@@ -134,6 +174,7 @@ def provenance(parts: Ingredients) -> Provenance:
         base_model_licence=recipe.model.licences.get("backbone", "not stated"),
         recipe=parts.recipe_text,
         seeds={"all": recipe.seed},
+        overrides=dict(parts.overrides),
         data=tuple(
             DataFile(
                 name=name,
@@ -166,25 +207,37 @@ def _weights_sha256(folder: Path) -> str | None:
 
 
 def verify_package(package: Package, data: PreparedData, texts: int) -> dict[str, Any]:
-    """Reference, kernels, ONNX graph and torch twin on dev inputs. Raises BuildError unless all bits agree."""
+    """Every integer variant on dev inputs, by all implementations; what is returned is about `int8`, others below.
+
+    Raises BuildError unless all bits agree.
+    """
+    integer = [name for name, variant in package.manifest.variants.items() if variant.engine == "integer"]
+    found = {name: verify_variant(package, name, data, texts) for name in integer}
+    further = {name: result for name, result in found.items() if name != INT8}
+    return {**found[INT8], **({"variants": further} if further else {})}
+
+
+def verify_variant(package: Package, variant: str, data: PreparedData, texts: int) -> dict[str, Any]:
+    """Reference, kernels, ONNX graph and torch twin of one variant. Raises BuildError unless all bits agree."""
     sequences = data.dev_sequences(texts)
-    found = verify_sequences(package, sequences)
-    program = package.program(INT8)
+    found = verify_sequences(package, sequences, variant=variant)
+    program = package.program(variant)
     digest = sha256()
     for sequence in sequences:
         batch = RaggedBatch.of([sequence])
         logits = twin_logits(program, batch.token_ids, batch.type_ids, batch.cumulative_lengths)
         digest.update(np.ascontiguousarray(logits).astype("<i4").tobytes())
     implementations = {**found.implementations, "torch twin": digest.hexdigest()}
-    identical = len(set(implementations.values())) == 1
-    if not identical:
+    if len(set(implementations.values())) != 1:
         listing = ", ".join(f"{name} {value[:12]}" for name, value in implementations.items())
-        raise BuildError(f"implementations disagree on the int32 logits of {len(sequences)} texts: {listing}")
-    return {"texts": len(sequences), "implementations": implementations, "identical": identical}
+        raise BuildError(
+            f"implementations disagree on the int32 logits of {variant} for {len(sequences)} texts: {listing}"
+        )
+    return {"texts": len(sequences), "implementations": implementations, "identical": True}
 
 
 def evaluate_variants(package: Package, recipe: Recipe, data: PreparedData) -> dict[str, Any]:
-    """Metrics and speed of both variants on the dev data, through the service's engines."""
+    """Metrics and speed of all variants on the dev data, through the service's engines."""
     results: dict[str, Evaluation] = {}
     for variant in package.manifest.variants:
         if data.dev_questions:
@@ -213,7 +266,7 @@ def lengths_of(span: SpanSection) -> QaParameters:
 
 
 def measure_package(package: Package, shapes: Sequence[str]) -> dict[str, Any]:
-    """Latency of both variants in turns, and the memory of a fresh process with each."""
+    """Latency of all variants in turns, and the memory of a fresh process with each."""
     variants = list(package.manifest.variants)
     tokens = min(FOOTPRINT_TOKENS, package.manifest.max_tokens)
     return {

@@ -6,10 +6,13 @@ Weights may be stored in half precision: a Cast, folded at load, makes them floa
 Best of 30 at (1, 128), six layers of 384 channels, one thread: 17.4 ms, the file of torch's own exporter 17.8 ms. The
 sum of embeddings has no declared shape on purpose: with one ONNX Runtime 1.32 fuses residual sums and norms to
 SkipLayerNormalization, which took 20.6 instead of 18.0 ms when measured side by side.
+
+The quantised variants that run in ONNX Runtime are the same graph, written with another `GraphQuantiser`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +21,81 @@ from transformers import PreTrainedModel
 from intbert.builder.failure import BackboneError
 
 OPSET = 17  # the first with LayerNormalization
-IR_VERSION = 8
+IR_VERSIONS = {17: 8, 21: 10}
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 SPAN_OUTPUTS = ("start_logits", "end_logits")
 MASKED_SCORE = -10000.0  # exp(-10000) is 0 in FP32, as that of -infinity would be
 HALF_PRECISION_MAX = 65504.0
 SUPPORTED = ("BertForSequenceClassification", "BertForQuestionAnswering")
+LAYER_SITES = (
+    *("query", "key", "value", "scores", "probabilities", "context", "attention_output", "attention_sum"),
+    *("attention_norm", "ffn_input", "gelu", "ffn_output", "ffn_sum", "ffn_norm"),
+)
+
+
+class GraphQuantiser(Protocol):
+    """What a variant changes in the graph. Every method may append nodes with `writer`, and returns a tensor's name."""
+
+    @property
+    def opset(self) -> int:
+        """Of the standard operators: 17, or 21 for integers of 16 bits."""
+
+    def activation(self, writer: "GraphWriter", site: str, tensor: str) -> str:
+        """What everything after uses instead of the FP32 tensor at `site` (see `sites`)."""
+
+    def linear_input(self, writer: "GraphWriter", site: str, tensor: str) -> str:
+        """What the matrices that read `tensor` use instead of it, while the residual sum does not.
+
+        site: where the tensor comes from, or `first_token` for the pooler. Called once for query, key and value.
+        """
+
+    def matrix(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
+        """FP32 tensor (inputs, outputs) of the weight `name`, however it is stored."""
+
+    def table(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
+        """What the rows of the embedding table `name` (rows, channels) are taken from."""
+
+    def rows(self, writer: "GraphWriter", name: str, tensor: str) -> str:
+        """Rows that were taken from the table `name`, in FP32."""
+
+
+class FloatStorage:
+    """The FP32 original: activations as they are, weights in half or single precision."""
+
+    opset = OPSET
+
+    def __init__(self, *, half_precision: bool) -> None:
+        self._half = half_precision
+
+    def activation(self, writer: "GraphWriter", site: str, tensor: str) -> str:
+        """The tensor itself."""
+        return tensor
+
+    def linear_input(self, writer: "GraphWriter", site: str, tensor: str) -> str:
+        """The tensor itself."""
+        return tensor
+
+    def matrix(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
+        """In half precision with a Cast where that is wanted. BackboneError for a value that it can't hold."""
+        if not self._half:
+            return writer.initializer(values, name)
+        if not np.abs(values).max() <= HALF_PRECISION_MAX:
+            raise BackboneError(f"{name} has a value that half precision can't hold; export it in single precision")
+        return writer.node("Cast", writer.initializer(values.astype(np.float16), name), to=writer.float_type)
+
+    def table(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
+        """As a matrix."""
+        return self.matrix(writer, name, values)
+
+    def rows(self, writer: "GraphWriter", name: str, tensor: str) -> str:
+        """They are FP32 already."""
+        return tensor
+
+
+def sites(layers: int, *, spans: bool) -> list[str]:
+    """Names of all places where `GraphQuantiser.activation` is called, in the order of the computation."""
+    inner = [f"{index}.{part}" for index in range(layers) for part in LAYER_SITES]
+    return ["embedding_sum", "embedding_norm", *inner, *([] if spans else ["pooler", "tanh"]), "logits"]
 
 
 def export_fp32(model: PreTrainedModel, path: Path, *, half_precision_weights: bool = True) -> None:
@@ -40,11 +112,16 @@ def export_fp32(model: PreTrainedModel, path: Path, *, half_precision_weights: b
 
 def build_fp32_graph(model: PreTrainedModel, *, half_precision_weights: bool = True) -> Any:
     """The `onnx.ModelProto` that `export_fp32` writes."""
+    return build_graph(model, FloatStorage(half_precision=half_precision_weights))
+
+
+def build_graph(model: PreTrainedModel, quantiser: GraphQuantiser) -> Any:
+    """The `onnx.ModelProto` of the model as `quantiser` wants it. BackboneError for another architecture."""
     kind = type(model).__name__
     if kind not in SUPPORTED:
         raise BackboneError(f"{kind} can't be exported; supported: {', '.join(SUPPORTED)}")
     tensors = {name: value.detach().float().cpu().numpy() for name, value in model.state_dict().items()}
-    return _BertWriter(tensors, model.config, half_precision_weights).model(spans=kind == "BertForQuestionAnswering")
+    return GraphWriter(tensors, model.config, quantiser).model(spans=kind == "BertForQuestionAnswering")
 
 
 def widen_weights(model: Any) -> Any:
@@ -64,83 +141,99 @@ def widen_weights(model: Any) -> Any:
     return wide
 
 
-class _BertWriter:
+class GraphWriter:
     """Appends nodes; every method takes and returns tensor names."""
 
-    def __init__(self, tensors: dict[str, NDArray[np.float32]], config: Any, half_precision_weights: bool) -> None:
+    def __init__(self, tensors: dict[str, NDArray[np.float32]], config: Any, quantiser: GraphQuantiser) -> None:
         import onnx
 
         self._onnx = onnx
         self._tensors = tensors
         self._config = config
-        self._half = half_precision_weights
+        self._quantiser = quantiser
         self._nodes: list[Any] = []
         self._initializers: dict[str, Any] = {}
+        self._extra_outputs: list[str] = []
+        self.float_type: int = onnx.TensorProto.FLOAT
 
     def model(self, *, spans: bool) -> Any:
+        """The whole graph, checked."""
         helper, kinds = self._onnx.helper, self._onnx.TensorProto
-        hidden = self.embeddings()
+        hidden, source = self.embeddings(), "embedding_norm"
         mask = self.mask()
         for index in range(self._config.num_hidden_layers):
-            hidden = self.layer(hidden, mask, f"bert.encoder.layer.{index}")
-        shapes = self.span_head(hidden) if spans else self.label_head(hidden)
+            hidden, source = self.layer(hidden, source, mask, index), f"{index}.ffn_norm"
+        shapes = self.span_head(hidden, source) if spans else self.label_head(hidden)
+        outputs = [helper.make_tensor_value_info(name, kinds.FLOAT, shape) for name, shape in shapes.items()]
+        outputs += [helper.make_tensor_value_info(name, kinds.FLOAT, None) for name in self._extra_outputs]
         graph = helper.make_graph(
             self._nodes,
             "bert",
             [helper.make_tensor_value_info(name, kinds.INT64, ["batch", "sequence"]) for name in INPUTS],
-            [helper.make_tensor_value_info(name, kinds.FLOAT, shape) for name, shape in shapes.items()],
+            outputs,
             list(self._initializers.values()),
         )
-        opset = helper.make_opsetid("", OPSET)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="intbert")
+        version = self._quantiser.opset
+        opsets = [helper.make_opsetid("", version)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSIONS[version], producer_name="intbert")
         self._onnx.checker.check_model(model)
         return model
 
     def embeddings(self) -> str:
         """Word, position and token type rows, summed and normalised."""
-        prefix = "bert.embeddings"
-        words = self.node("Gather", self.weight(f"{prefix}.word_embeddings.weight"), "input_ids")
-        types = self.node("Gather", self.weight(f"{prefix}.token_type_embeddings.weight"), "token_type_ids")
+        words = self.rows("word", lambda table: self.node("Gather", table, "input_ids"))
+        types = self.rows("token_type", lambda table: self.node("Gather", table, "token_type_ids"))
         length = self.node("Shape", "input_ids", start=1, end=2)
-        positions = self.node(
-            "Slice", self.weight(f"{prefix}.position_embeddings.weight"), self.ints([0]), length, self.ints([0])
+        positions = self.rows(
+            "position", lambda table: self.node("Slice", table, self.ints([0]), length, self.ints([0]))
         )
         total = self.node("Add", self.node("Add", words, types), positions)
-        return self.norm(total, f"{prefix}.LayerNorm")
+        return self.norm(self.site("embedding_sum", total), "bert.embeddings.LayerNorm", "embedding_norm")
+
+    def rows(self, kind: str, take: Callable[[str], str]) -> str:
+        """The rows that `take` reads from one embedding table, in FP32."""
+        name = f"bert.embeddings.{kind}_embeddings.weight"
+        return self._quantiser.rows(self, name, take(self._quantiser.table(self, name, self._tensors[name])))
 
     def mask(self) -> str:
         """(batch, 1, 1, sequence): 0 where a token is, a large negative score where padding is."""
         wide = self.node("Unsqueeze", self.node("Unsqueeze", "attention_mask", self.ints([1])), self.ints([2]))
-        padding = self.node("Sub", self.scalar(1.0), self.node("Cast", wide, to=self._onnx.TensorProto.FLOAT))
+        padding = self.node("Sub", self.scalar(1.0), self.node("Cast", wide, to=self.float_type))
         return self.node("Mul", padding, self.scalar(MASKED_SCORE))
 
-    def layer(self, hidden: str, mask: str, prefix: str) -> str:
-        """One encoder layer, normalised after each residual sum."""
-        context = self.attention(hidden, mask, f"{prefix}.attention.self")
-        projected = self.linear(context, f"{prefix}.attention.output.dense")
-        attended = self.norm(self.node("Add", projected, hidden), f"{prefix}.attention.output.LayerNorm")
-        inner = self.gelu(self.linear(attended, f"{prefix}.intermediate.dense"))
-        outer = self.linear(inner, f"{prefix}.output.dense")
-        return self.norm(self.node("Add", outer, attended), f"{prefix}.output.LayerNorm")
+    def layer(self, hidden: str, source: str, mask: str, index: int) -> str:
+        """One encoder layer, normalised after each residual sum. source: the site that `hidden` comes from."""
+        prefix = f"bert.encoder.layer.{index}"
+        context = self.attention(self.read(source, hidden), mask, prefix, index)
+        read = self.read(f"{index}.context", context)
+        projected = self.linear(read, f"{prefix}.attention.output.dense", f"{index}.attention_output")
+        total = self.site(f"{index}.attention_sum", self.node("Add", projected, hidden))
+        attended = self.norm(total, f"{prefix}.attention.output.LayerNorm", f"{index}.attention_norm")
+        read = self.read(f"{index}.attention_norm", attended)
+        inner = self.gelu(self.linear(read, f"{prefix}.intermediate.dense", f"{index}.ffn_input"))
+        inner = self.read(f"{index}.gelu", self.site(f"{index}.gelu", inner))
+        outer = self.linear(inner, f"{prefix}.output.dense", f"{index}.ffn_output")
+        total = self.site(f"{index}.ffn_sum", self.node("Add", outer, attended))
+        return self.norm(total, f"{prefix}.output.LayerNorm", f"{index}.ffn_norm")
 
-    def attention(self, hidden: str, mask: str, prefix: str) -> str:
+    def attention(self, x: str, mask: str, prefix: str, index: int) -> str:
         """Softmax of scaled scores times values, heads side by side again."""
         head_dim = self._config.hidden_size // self._config.num_attention_heads
-        query, value = (
-            self.node("Transpose", self.heads(hidden, f"{prefix}.{part}"), perm=[0, 2, 1, 3])
-            for part in ("query", "value")
-        )
-        key = self.node("Transpose", self.heads(hidden, f"{prefix}.key"), perm=[0, 2, 3, 1])
+        query = self.heads(x, f"{prefix}.attention.self.query", f"{index}.query", [0, 2, 1, 3])
+        value = self.heads(x, f"{prefix}.attention.self.value", f"{index}.value", [0, 2, 1, 3])
+        key = self.heads(x, f"{prefix}.attention.self.key", f"{index}.key", [0, 2, 3, 1])
         scores = self.node("Div", self.node("MatMul", query, key), self.scalar(float(np.sqrt(head_dim))))
+        scores = self.site(f"{index}.scores", scores)
         probabilities = self.node("Softmax", self.node("Add", scores, mask), axis=3)
+        probabilities = self.site(f"{index}.probabilities", probabilities)
         context = self.node("Transpose", self.node("MatMul", probabilities, value), perm=[0, 2, 1, 3])
-        return self.node("Reshape", context, self.ints([0, 0, self._config.hidden_size]))
+        return self.site(f"{index}.context", self.node("Reshape", context, self.ints([0, 0, self._config.hidden_size])))
 
-    def heads(self, hidden: str, name: str) -> str:
-        """(batch, sequence, heads, head_dim) of one projection."""
+    def heads(self, x: str, name: str, site: str, order: list[int]) -> str:
+        """One projection as (batch, sequence, heads, head_dim), its axes in `order`."""
         heads = self._config.num_attention_heads
         shape = self.ints([0, 0, heads, self._config.hidden_size // heads])
-        return self.node("Reshape", self.linear(hidden, name), shape)
+        return self.site(site, self.node("Transpose", self.node("Reshape", self.linear(x, name), shape), perm=order))
 
     def gelu(self, x: str) -> str:
         """x (1 + erf(x / sqrt 2)) / 2, in the pattern that becomes one BiasGelu."""
@@ -150,36 +243,45 @@ class _BertWriter:
 
     def label_head(self, hidden: str) -> dict[str, list[Any]]:
         """Pooler of the first token, tanh, classifier."""
-        first = self.node("Gather", hidden, self.index(0), axis=1)
-        pooled = self.node("Tanh", self.linear(first, "bert.pooler.dense"))
-        self.node("Identity", self.linear(pooled, "classifier"), result="logits")
+        first = self.read("first_token", self.node("Gather", hidden, self.index(0), axis=1))
+        pooled = self.site("tanh", self.node("Tanh", self.linear(first, "bert.pooler.dense", "pooler")))
+        logits = self.linear(self.read("tanh", pooled), "classifier", "logits")
+        self.node("Identity", logits, result="logits")
         return {"logits": ["batch", self._tensors["classifier.bias"].size]}
 
-    def span_head(self, hidden: str) -> dict[str, list[Any]]:
+    def span_head(self, hidden: str, source: str) -> dict[str, list[Any]]:
         """Start and end scores of every token."""
-        both = self.linear(hidden, "qa_outputs")
+        both = self.linear(self.read(source, hidden), "qa_outputs", "logits")
         for index, name in enumerate(SPAN_OUTPUTS):
             self.node("Gather", both, self.index(index), axis=2, result=name)
         return {name: ["batch", "sequence"] for name in SPAN_OUTPUTS}
 
-    def linear(self, x: str, name: str) -> str:
-        product = self.node("MatMul", x, self.weight(f"{name}.weight", transpose=True))
-        return self.node("Add", product, self.initializer(self._tensors[f"{name}.bias"], f"{name}.bias"))
+    def linear(self, x: str, name: str, site: str | None = None) -> str:
+        """x W + b; the quantiser sees the sum when a site is named."""
+        weight = self._quantiser.matrix(self, f"{name}.weight", self._tensors[f"{name}.weight"].T)
+        product = self.node("MatMul", x, weight)
+        total = self.node("Add", product, self.initializer(self._tensors[f"{name}.bias"], f"{name}.bias"))
+        return total if site is None else self.site(site, total)
 
-    def norm(self, x: str, name: str) -> str:
+    def norm(self, x: str, name: str, site: str) -> str:
+        """LayerNorm over the channels."""
         gain, shift = (
             self.initializer(self._tensors[f"{name}.{part}"], f"{name}.{part}") for part in ("weight", "bias")
         )
-        return self.node("LayerNormalization", x, gain, shift, axis=-1, epsilon=float(self._config.layer_norm_eps))
+        epsilon = float(self._config.layer_norm_eps)
+        return self.site(site, self.node("LayerNormalization", x, gain, shift, axis=-1, epsilon=epsilon))
 
-    def weight(self, name: str, *, transpose: bool = False) -> str:
-        """A matrix, (inputs, outputs) if transposed; in half precision with a Cast where that is wanted."""
-        matrix = self._tensors[name].T if transpose else self._tensors[name]
-        if not self._half:
-            return self.initializer(matrix, name)
-        if not np.abs(matrix).max() <= HALF_PRECISION_MAX:
-            raise BackboneError(f"{name} has a value that half precision can't hold; export it in single precision")
-        return self.node("Cast", self.initializer(matrix.astype(np.float16), name), to=self._onnx.TensorProto.FLOAT)
+    def site(self, name: str, tensor: str) -> str:
+        """The tensor as the quantiser wants everything after to see it."""
+        return self._quantiser.activation(self, name, tensor)
+
+    def read(self, name: str, tensor: str) -> str:
+        """The tensor as the quantiser wants matrices to see it."""
+        return self._quantiser.linear_input(self, name, tensor)
+
+    def output(self, name: str, tensor: str) -> None:
+        """Make an FP32 tensor one more output of the graph."""
+        self._extra_outputs.append(self.node("Identity", tensor, result=name))
 
     def scalar(self, value: float) -> str:
         return self.initializer(np.float32(value), f"constant/{value}")

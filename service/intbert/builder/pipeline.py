@@ -2,15 +2,17 @@
 
 finetune   FP32 teacher
 quantise   calibration, then quantisation-aware training with the teacher
+variant-*  one stage for each further variant that the recipe asks for
 export     integer program, FP32 graph, and a draft package that the runtime can open
 verify     the same bits from reference, kernels, ONNX graph and torch twin
-evaluate   accuracy of both variants through the runtime
+evaluate   accuracy of all variants through the runtime
 measure    latency, memory, error of each layer
 (write)    card, report, and the package in the store, atomically
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,8 @@ from intbert.builder.recipe import Recipe, load_recipe, smoke
 from intbert.builder.report import render_report
 from intbert.builder.stages import JsonObject, Stages
 from intbert.builder.student import load_student, train_student
+from intbert.builder.variants import build_variant
+from intbert.builder.variants.contract import BuiltVariant, VariantInputs, keep, kept
 from intbert.model.manifest import REPORT_FILE, TOKENIZER_FILE, Manifest
 from intbert.model.package import Package, write_package
 
@@ -53,6 +57,8 @@ def build(
     resume: bool = False,
     replace: bool = False,
     small: bool = False,
+    seed: int | None = None,
+    variants: Sequence[str] | None = None,
     progress: bool = True,
     say: Callable[[str], None] = lambda _: None,
 ) -> Package:
@@ -60,11 +66,14 @@ def build(
 
     data_root: where relative data paths start, instead of the recipe's `data.data_root`. work_dir: checkpoints and
     stages; with `resume` finished stages are skipped. replace: overwrite this version in the store. small: `--smoke`.
+    seed, variants: instead of the recipe's.
     Raises RecipeError, DataError, BackboneError, MemoryShortageError, BuildError; PackageError when it
     breaks its gate.
     """
     recipe_text = recipe_path.read_text(encoding="utf-8") if recipe_path.is_file() else ""
-    recipe = load_recipe(recipe_path)
+    given = {"seed": seed, "variants": None if variants is None else list(variants)}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    recipe = load_recipe(recipe_path, overrides)
     if small:
         recipe = smoke(recipe)
     destination = store / recipe.model.name / str(recipe.model.version)
@@ -75,7 +84,13 @@ def build(
     say("reading data")
     data = prepare(recipe, data_root or Path(recipe.data.data_root), tokenizer)
     run = _Build(
-        recipe=recipe, recipe_text=recipe_text, data=data, tokenizer=tokenizer, stages=stages, progress=progress
+        recipe=recipe,
+        recipe_text=recipe_text,
+        overrides=overrides,
+        data=data,
+        tokenizer=tokenizer,
+        stages=stages,
+        progress=progress,
     )
     return run.package(destination, replace=replace)
 
@@ -86,6 +101,7 @@ class _Build:
 
     recipe: Recipe
     recipe_text: str
+    overrides: Mapping[str, Any]
     data: PreparedData
     tokenizer: Any
     stages: Stages
@@ -101,7 +117,8 @@ class _Build:
         teacher_inputs = {**{key: sections[key] for key in RECIPE_SECTIONS_OF_TEACHER}, "sources": sources}
         stages.run("finetune", teacher_inputs, self.finetune)
         trained = stages.run("quantise", sections["quantise"] or {}, self.quantise)
-        stages.run("export", {"report": sections["report"], "recipe": self.recipe_text}, self.export)
+        variants: dict[str, BuiltVariant] = {name: self.variant(name) for name in recipe.variants}
+        stages.run("export", self.export_inputs(sections["report"]), partial(self.export, variants))
         verified = stages.run("verify", {}, self.verify)
         evaluated = stages.run("evaluate", {}, self.evaluate)
         measured = stages.run("measure", {}, self.measure)
@@ -109,7 +126,13 @@ class _Build:
         card = draft.manifest.card.model_copy(
             update={
                 "metrics": evaluated["metrics"],
-                "measured": {**evaluated["measured"], **measured, "verification": verified, "training": trained},
+                "measured": {
+                    **evaluated["measured"],
+                    **measured,
+                    "verification": verified,
+                    "training": trained,
+                    "variants": {name: built.measured for name, built in variants.items()},
+                },
             }
         )
         manifest = draft.manifest.model_copy(update={"card": card})
@@ -159,7 +182,34 @@ class _Build:
         )
         return {"student": [{key: entry[key] for key in ("step", "loss") if key in entry} for entry in history]}
 
-    def export(self, folder: Path) -> JsonObject:
+    def variant(self, name: str) -> BuiltVariant:
+        """One further variant, by a stage of its own that depends on training but on no other variant."""
+        stage = f"variant-{name}"
+        inputs = {"variant": name, "calibration_examples": self.recipe.quantise.calibration_examples}
+        return kept(self.stages.branch(stage, inputs, partial(self.make_variant, name)), self.stages.folder / stage)
+
+    def make_variant(self, name: str, folder: Path) -> JsonObject:
+        inputs = VariantInputs(
+            recipe=self.recipe,
+            teacher=self.teacher(),
+            tokenizer=self.tokenizer,
+            data=self.data,
+            folder=folder,
+            progress=self.progress,
+            say=self.stages.say,
+        )
+        return keep(build_variant(name, inputs), folder)
+
+    def export_inputs(self, report: Any) -> JsonObject:
+        """What the package depends on beside training; without what is not there, so that old builds stay valid."""
+        optional = {"variants": list(self.recipe.variants), "overrides": dict(self.overrides)}
+        return {
+            "report": report,
+            "recipe": self.recipe_text,
+            **{key: value for key, value in optional.items() if value},
+        }
+
+    def export(self, variants: Mapping[str, BuiltVariant], folder: Path) -> JsonObject:
         teacher = self.teacher()
         exported = export_program(load_student(self.recipe, teacher, self.stages.folder / "quantise"))
         tokenizer_json = (self.stages.folder / "finetune" / "teacher" / "tokenizer.json").read_bytes()
@@ -168,16 +218,19 @@ class _Build:
         parts = Ingredients(
             recipe=self.recipe,
             recipe_text=self.recipe_text,
+            overrides=self.overrides,
             data=self.data,
             config=teacher.config,
             parameters=teacher.num_parameters(),
             exported=exported,
             tokenizer_json=tokenizer_json,
+            variants=variants,
         )
         files: dict[str, bytes | Path] = {
             "int8.safetensors": save(exported.program.tensors()),
             "fp32.onnx": fp32,
             TOKENIZER_FILE: tokenizer_json,
+            **{built.file: built.content for built in variants.values()},
         }
         write_package(self.draft_folder(folder), draft_manifest(parts), files, replace=True)
         fp32.unlink()

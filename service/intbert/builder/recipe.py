@@ -1,6 +1,7 @@
 """The recipe of a build: one TOML file, every field documented here, unknown fields refused."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from intbert.builder.failure import RecipeError
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression", "span_qa"]
+VariantName = Literal["dq", "ptq", "q8bert", "mp-ptq", "peg-ptq", "peg-ptq-float"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 USUAL_SHAPES = ("1x32", "1x128", "8x128")
 SMOKE_TRAIN_EXAMPLES = 256
@@ -179,6 +181,9 @@ class Recipe(Section):
     """A whole recipe."""
 
     seed: int = Field(default=0, ge=0, description="Seed of the split, of initialisation and of the order of examples.")
+    variants: tuple[VariantName, ...] = Field(
+        default=(), description="Variants that the package holds beside `fp32` and `int8` (see below)."
+    )
     model: ModelSection
     data: DataSection
     span: SpanSection = SpanSection()
@@ -192,6 +197,12 @@ class Recipe(Section):
             raise ValueError('problem_type "span_qa" and data format "squad" go together')
         if self.model.problem_type in ("regression", "span_qa") and self.model.labels:
             raise ValueError(f"labels are meaningless for problem_type {self.model.problem_type!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _variants_differ(self) -> Self:
+        if len(set(self.variants)) != len(self.variants):
+            raise ValueError("variants must differ from each other")
         return self
 
     @model_validator(mode="after")
@@ -213,15 +224,18 @@ class Recipe(Section):
         return fitting or (f"1x{self.model.tokens_max}",)
 
 
-def load_recipe(path: Path) -> Recipe:
-    """Read and check a recipe. Raises RecipeError naming file, field, value and reason."""
+def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read and check a recipe. Raises RecipeError naming file, field, value and reason.
+
+    overrides: top-level fields that are given instead of what the file says.
+    """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"cannot read recipe {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error
-    return parse_recipe(tables, str(path))
+    return parse_recipe({**tables, **(overrides or {})}, str(path))
 
 
 def parse_recipe(tables: dict[str, Any], origin: str) -> Recipe:

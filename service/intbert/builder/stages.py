@@ -37,16 +37,26 @@ class Stages:
         A stage that was begun with the same inputs keeps its folder (checkpoints); one with others starts empty, and
         what it left before is kept once, as `<name>.old`.
         """
-        self._chain = sha256((self._chain + json.dumps(inputs, sort_keys=True)).encode()).hexdigest()
+        self._chain = self._extended(inputs)
+        return self._run(name, self._chain, work)
+
+    def branch(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], JsonObject]) -> JsonObject:
+        """As `run`, for a stage that the later ones do not depend on (or say so in their own inputs)."""
+        return self._run(name, self._extended(inputs), work)
+
+    def _extended(self, inputs: Mapping[str, Any]) -> str:
+        return sha256((self._chain + json.dumps(inputs, sort_keys=True)).encode()).hexdigest()
+
+    def _run(self, name: str, chain: str, work: Callable[[Path], JsonObject]) -> JsonObject:
         folder = self.folder / name
-        if _read(folder / INPUTS_FILE) != {"sha256": self._chain}:
+        if _read(folder / INPUTS_FILE) != {"sha256": chain}:
             self._set_aside(folder)
         elif (done := _read(folder / DONE_FILE)) is not None:
             self.say(f"{name}: already done")
             return done
         self.say(f"{name}: running")
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / INPUTS_FILE, {"sha256": self._chain})
+        _write(folder / INPUTS_FILE, {"sha256": chain})
         result = work(folder)
         _write(folder / DONE_FILE, result)
         return result

@@ -32,6 +32,11 @@ def build(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier build stopped.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite this version in the store.")] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="A few steps only, to see that everything works.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's seed.", show_default=False)] = None,
+    variants: Annotated[
+        str | None,
+        typer.Option(help="Further variants instead of the recipe's, separated by commas.", show_default=False),
+    ] = None,
     store: Store = None,
     json: AsJson = False,
 ) -> None:
@@ -48,6 +53,8 @@ def build(
         resume=resume,
         replace=replace,
         small=smoke,
+        seed=seed,
+        variants=None if variants is None else [name for name in variants.split(",") if name],
         progress=sys.stderr.isatty(),
         say=_say,
     )

@@ -51,6 +51,10 @@ class Variant(Record):
     stored_dtype: str  # "int8"; "float16" for an FP32 variant stored in half precision
     logit_scale: float | None = Field(default=None, gt=0)  # integer only: real value of one int32 unit
     bytes: Count = 0  # of the file, filled by write_package
+    integer_parts: str = ""  # one sentence for the card: what is computed in integers
+    float_parts: str = ""  # and what in floating point, or only simulated
+    scales: JsonValue = None  # of an integer variant beside the default: as the manifest's
+    tensors: dict[str, TensorEntry] = Field(default_factory=dict)  # the same; filled by write_package
 
     @property
     def bytes_at_fp32(self) -> int:
@@ -104,6 +108,7 @@ class Provenance(Record):
     base_model_licence: str
     recipe: str  # the recipe's whole text
     seeds: dict[str, int]
+    overrides: dict[str, JsonValue] = Field(default_factory=dict)  # of the recipe, given on the command line
     data: tuple[DataFile, ...]
     tool_versions: dict[str, str]
     built_at: str  # ISO 8601, UTC
@@ -146,8 +151,8 @@ class Manifest(Record):
     default_variant: str = "int8"
     variants: dict[str, Variant] = Field(min_length=1)
     files: dict[str, FileEntry] = Field(default_factory=dict)  # all but manifest.json; filled by write_package
-    tensors: dict[str, TensorEntry] = Field(default_factory=dict)  # of the integer variant; filled by write_package
-    scales: JsonValue = None  # real scales, for export without training
+    tensors: dict[str, TensorEntry] = Field(default_factory=dict)  # of the first integer variant; by write_package
+    scales: JsonValue = None  # of the first integer variant: real scales, for export without training
     gate: Gate
     known_answers: tuple[KnownAnswer, ...] = Field(min_length=1)
     provenance: Provenance
@@ -173,6 +178,10 @@ class Manifest(Record):
             if self.gate.metric not in self.card.metrics.get(variant, {}):
                 raise ValueError(f"the card has no {self.gate.metric} of {variant}, which the gate is about")
         return self
+
+    def tensors_of(self, variant: str) -> dict[str, TensorEntry]:
+        """The tensors of an integer variant's file."""
+        return self.variants[variant].tensors or self.tensors
 
     @property
     def gate_drop(self) -> float:

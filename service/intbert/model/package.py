@@ -93,7 +93,7 @@ class Package:
         """The integer program, its tensors as listed in the manifest and its bounds proved again."""
         name = self._variant_file(variant, "integer")
         tensors = self._tensors(name)
-        listed = self.manifest.tensors
+        listed = self.manifest.tensors_of(variant)
         if {key: _tensor_entry(array) for key, array in tensors.items()} != listed:
             raise TensorError(f"{self.directory}: the tensors of {name} are not those that the manifest lists")
         try:
@@ -267,20 +267,26 @@ def _check_gate(manifest: Manifest, directory: Path) -> None:
 
 def _write_files(staged: Path, manifest: Manifest, files: Mapping[str, bytes | Path]) -> None:
     entries = {}
-    tensors: dict[str, TensorEntry] = {}
-    integer_files = {variant.file for variant in manifest.variants.values() if variant.engine == "integer"}
+    tensors: dict[str, dict[str, TensorEntry]] = {}
+    integer_files = [variant.file for variant in manifest.variants.values() if variant.engine == "integer"]
     for name, source in files.items():
         _check_file_name(name, staged)
         content = source if isinstance(source, bytes) else source.read_bytes()
         write_durably(staged / name, content)
         entries[name] = FileEntry(bytes=len(content), sha256=sha256(content).hexdigest())
         if name in integer_files:
-            tensors = {key: _tensor_entry(array) for key, array in load_tensors(content, name).items()}
+            tensors[name] = {key: _tensor_entry(array) for key, array in load_tensors(content, name).items()}
+    first = tensors.pop(next(iter(integer_files), ""), {})
     variants = {
-        name: variant.model_copy(update={"bytes": entries[variant.file].bytes if variant.file in entries else 0})
+        name: variant.model_copy(
+            update={
+                "bytes": entries[variant.file].bytes if variant.file in entries else 0,
+                "tensors": tensors.get(variant.file, {}),
+            }
+        )
         for name, variant in manifest.variants.items()
     }
-    complete = manifest.model_copy(update={"files": entries, "tensors": tensors, "variants": variants})
+    complete = manifest.model_copy(update={"files": entries, "tensors": first, "variants": variants})
     write_durably(staged / MANIFEST_FILE, (complete.model_dump_json(indent=1) + "\n").encode())
 
 

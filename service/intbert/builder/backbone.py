@@ -1,4 +1,4 @@
-"""Load a checkpoint and its tokenizer, and refuse what the integer program cannot express."""
+"""Load a checkpoint as a BERT with its tokenizer, and refuse what the integer program cannot express."""
 
 import importlib.util
 from pathlib import Path
@@ -15,10 +15,10 @@ from transformers import (
 )
 
 from intbert.builder.failure import BackboneError
+from intbert.builder.families import as_bert, bert_config, check_architecture, tokens_max
 from intbert.builder.recipe import Recipe
 
 PACKAGE_PREFIX = "package:"
-SUPPORTED_ARCHITECTURES = ("bert",)
 
 
 def locate(backbone: str) -> str:
@@ -35,32 +35,19 @@ def locate(backbone: str) -> str:
     return str(path)
 
 
-def load_config(recipe: Recipe, label_names: tuple[str, ...]) -> PretrainedConfig:
-    """The checkpoint's configuration with the recipe's task on it. Raises BackboneError."""
+def load_config(recipe: Recipe) -> PretrainedConfig:
+    """The checkpoint's own configuration, checked: architecture and positions. Raises BackboneError."""
     source = locate(recipe.model.backbone)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(source, revision=recipe.model.backbone_revision)
     except (OSError, ValueError, KeyError) as error:
         raise BackboneError(f"cannot load backbone {recipe.model.backbone!r}: {error}") from error
     check_architecture(config)
-    if recipe.model.tokens_max > config.max_position_embeddings:
+    if recipe.model.tokens_max > tokens_max(config):
         raise BackboneError(
-            f"model.tokens_max is {recipe.model.tokens_max}, "
-            f"but the backbone has {config.max_position_embeddings} positions"
+            f"model.tokens_max is {recipe.model.tokens_max}, but the backbone has {tokens_max(config)} positions"
         )
-    set_task(config, recipe, label_names)
     return config
-
-
-def check_architecture(config: PretrainedConfig) -> None:
-    """Raise BackboneError unless the integer program can express the architecture."""
-    supported = ", ".join(SUPPORTED_ARCHITECTURES)
-    if config.model_type not in SUPPORTED_ARCHITECTURES:
-        raise BackboneError(f"architecture {config.model_type!r} is not supported; supported: {supported}")
-    if getattr(config, "position_embedding_type", None) not in (None, "absolute"):
-        raise BackboneError(f"position embeddings {config.position_embedding_type!r} are not supported; use absolute")
-    if config.hidden_act != "gelu":
-        raise BackboneError(f"activation {config.hidden_act!r} is not supported; supported: gelu")
 
 
 def set_task(config: PretrainedConfig, recipe: Recipe, label_names: tuple[str, ...]) -> None:
@@ -76,8 +63,9 @@ def set_task(config: PretrainedConfig, recipe: Recipe, label_names: tuple[str, .
 
 
 def load_model(recipe: Recipe, label_names: tuple[str, ...]) -> PreTrainedModel:
-    """The checkpoint with a head for the recipe's task, newly initialised where the checkpoint has none."""
-    config = load_config(recipe, label_names)
+    """The checkpoint as a BERT with a head for the recipe's task, newly initialised where the checkpoint has none."""
+    config = load_config(recipe)
+    set_task(config, recipe, label_names)
     kind: Any = (
         AutoModelForQuestionAnswering if recipe.model.problem_type == "span_qa" else AutoModelForSequenceClassification
     )
@@ -87,11 +75,14 @@ def load_model(recipe: Recipe, label_names: tuple[str, ...]) -> PreTrainedModel:
         revision=recipe.model.backbone_revision,
         ignore_mismatched_sizes=True,
     )
-    return model
+    ours = bert_config(config)
+    set_task(ours, recipe, label_names)
+    return as_bert(model, ours)
 
 
 def load_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
-    """The checkpoint's fast tokenizer. Raises BackboneError when there is none."""
+    """The checkpoint's fast tokenizer. Raises BackboneError when there is none, or the checkpoint cannot be used."""
+    load_config(recipe)  # names what is wrong with the architecture before a tokenizer of it is looked for
     tokenizer = AutoTokenizer.from_pretrained(locate(recipe.model.backbone), revision=recipe.model.backbone_revision)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise BackboneError(f"backbone {recipe.model.backbone!r} has no tokenizer.json; a fast tokenizer is needed")

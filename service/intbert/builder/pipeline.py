@@ -12,12 +12,12 @@ measure    latency, memory, error of each layer
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from safetensors.numpy import save
-from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from intbert.builder.backbone import load_tokenizer
 from intbert.builder.card import (
@@ -30,6 +30,7 @@ from intbert.builder.card import (
     verify_package,
 )
 from intbert.builder.failure import BuildError
+from intbert.builder.families import load_bert
 from intbert.builder.finetune import finetune
 from intbert.builder.fp32_graph import export_fp32
 from intbert.builder.layer_report import layer_report
@@ -70,55 +71,81 @@ def build(
     Raises RecipeError, DataError, BackboneError, MemoryShortageError, BuildError; PackageError when it
     breaks its gate.
     """
+    run = open_build(
+        recipe_path=recipe_path,
+        work_dir=work_dir,
+        data_root=data_root,
+        resume=resume,
+        small=small,
+        seed=seed,
+        variants=variants,
+        progress=progress,
+        say=say,
+    )
+    model = run.recipe.model
+    destination = store / model.name / str(model.version)
+    if destination.exists() and not replace:
+        raise BuildError(f"{destination} exists; raise model.version in the recipe, or replace it")
+    return run.package(destination, replace=replace)
+
+
+def open_build(
+    *,
+    recipe_path: Path,
+    work_dir: Path,
+    data_root: Path | None = None,
+    resume: bool = False,
+    small: bool = False,
+    seed: int | None = None,
+    variants: Sequence[str] | None = None,
+    progress: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+) -> "Build":
+    """A build whose stages can be run one by one; parameters and errors as of `build`, data is read when needed."""
     recipe_text = recipe_path.read_text(encoding="utf-8") if recipe_path.is_file() else ""
     given = {"seed": seed, "variants": None if variants is None else list(variants)}
     overrides = {name: value for name, value in given.items() if value is not None}
     recipe = load_recipe(recipe_path, overrides)
     if small:
         recipe = smoke(recipe)
-    destination = store / recipe.model.name / str(recipe.model.version)
-    if destination.exists() and not replace:
-        raise BuildError(f"{destination} exists; raise model.version in the recipe, or replace it")
-    stages = Stages(folder=work_dir, resume=resume, say=say)
-    tokenizer = load_tokenizer(recipe)
-    say("reading data")
-    data = prepare(recipe, data_root or Path(recipe.data.data_root), tokenizer)
-    run = _Build(
+    return Build(
         recipe=recipe,
         recipe_text=recipe_text,
         overrides=overrides,
-        data=data,
-        tokenizer=tokenizer,
-        stages=stages,
+        data_root=data_root or Path(recipe.data.data_root),
+        stages=Stages(folder=work_dir, resume=resume, say=say),
         progress=progress,
     )
-    return run.package(destination, replace=replace)
 
 
 @dataclass(kw_only=True)
-class _Build:
-    """What the stages share."""
+class Build:
+    """A recipe's stages and what they share."""
 
     recipe: Recipe
     recipe_text: str
     overrides: Mapping[str, Any]
-    data: PreparedData
-    tokenizer: Any
+    data_root: Path
     stages: Stages
     progress: bool
 
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The backbone's."""
+        return load_tokenizer(self.recipe)
+
+    @cached_property
+    def data(self) -> PreparedData:
+        """Read, checked and tokenised."""
+        self.stages.say("reading data")
+        return prepare(self.recipe, self.data_root, self.tokenizer)
+
     def package(self, destination: Path, *, replace: bool) -> Package:
         """All stages in order."""
-        stages, recipe = self.stages, self.recipe
-        # Without defaults, so that a new optional field does not invalidate finished training
-        given = recipe.model_dump(mode="json", exclude_defaults=True)
-        sections = {name: given.get(name) for name in type(recipe).model_fields}
-        sources = {name: source.sha256 for name, source in self.data.sources.items()}
-        teacher_inputs = {**{key: sections[key] for key in RECIPE_SECTIONS_OF_TEACHER}, "sources": sources}
-        stages.run("finetune", teacher_inputs, self.finetune)
-        trained = stages.run("quantise", sections["quantise"] or {}, self.quantise)
-        variants: dict[str, BuiltVariant] = {name: self.variant(name) for name in recipe.variants}
-        stages.run("export", self.export_inputs(sections["report"]), partial(self.export, variants))
+        stages = self.stages
+        trained = self.train()
+        variants: dict[str, BuiltVariant] = {name: self.variant(name) for name in self.recipe.variants}
+        stages.run("export", self.export_inputs(), partial(self.export, variants))
         verified = stages.run("verify", {}, self.verify)
         evaluated = stages.run("evaluate", {}, self.evaluate)
         measured = stages.run("measure", {}, self.measure)
@@ -138,16 +165,23 @@ class _Build:
         manifest = draft.manifest.model_copy(update={"card": card})
         return self.write(draft, manifest, destination, replace=replace)
 
+    def train(self) -> JsonObject:
+        """The teacher, then the model in integers: what every further variant and the package are made of."""
+        sections = self.sections()
+        sources = {name: source.sha256 for name, source in self.data.sources.items()}
+        teacher_inputs = {**{key: sections[key] for key in RECIPE_SECTIONS_OF_TEACHER}, "sources": sources}
+        self.stages.run("finetune", teacher_inputs, self.finetune)
+        return self.stages.run("quantise", sections["quantise"] or {}, self.quantise)
+
+    def sections(self) -> JsonObject:
+        """The recipe's, without defaults, so that a new optional field does not invalidate finished training."""
+        given = self.recipe.model_dump(mode="json", exclude_defaults=True)
+        return {name: given.get(name) for name in type(self.recipe).model_fields}
+
     def teacher(self) -> PreTrainedModel:
         """What `finetune` left."""
-        kind: Any = (
-            AutoModelForQuestionAnswering
-            if self.recipe.model.problem_type == "span_qa"
-            else AutoModelForSequenceClassification
-        )
-        model: PreTrainedModel = kind.from_pretrained(self.stages.folder / "finetune" / "teacher")
-        model.eval()
-        return model
+        folder = self.stages.folder / "finetune" / "teacher"
+        return load_bert(folder, spans=self.recipe.model.problem_type == "span_qa")
 
     def draft(self) -> Package:
         """What `export` left."""
@@ -200,11 +234,11 @@ class _Build:
         )
         return keep(build_variant(name, inputs), folder)
 
-    def export_inputs(self, report: Any) -> JsonObject:
+    def export_inputs(self) -> JsonObject:
         """What the package depends on beside training; without what is not there, so that old builds stay valid."""
         optional = {"variants": list(self.recipe.variants), "overrides": dict(self.overrides)}
         return {
-            "report": report,
+            "report": self.sections()["report"],
             "recipe": self.recipe_text,
             **{key: value for key, value in optional.items() if value},
         }

@@ -16,6 +16,7 @@ from intbert.arithmetic import ARITHMETIC_VERSION
 from intbert.arithmetic.program import Program
 from intbert.builder.backbone import locate
 from intbert.builder.failure import BuildError
+from intbert.builder.families import family_of
 from intbert.builder.footprint import measure_footprint
 from intbert.builder.prepared import PreparedData
 from intbert.builder.quantise import Exported, twin_logits
@@ -86,7 +87,7 @@ def draft_manifest(parts: Ingredients) -> Manifest:
         labels=() if spans else parts.data.labels or ("score",),
         max_tokens=recipe.model.tokens_max,
         architecture=Architecture(
-            family=config.model_type,
+            family=family_of(config),
             vocabulary=config.vocab_size,
             positions=config.max_position_embeddings,
             token_types=config.type_vocab_size,

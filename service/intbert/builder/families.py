@@ -1,8 +1,8 @@
-"""Model families: a RoBERTa or DistilBERT becomes an equal BERT when it is loaded, so that everything after sees only BERT.
+"""Model families: a RoBERTa or DistilBERT becomes an equal BERT when it is loaded; everything after sees only BERT.
 
-Their encoders are BERT's under other names. What differs is moved into the weights: RoBERTa's positions begin behind its
-padding index, DistilBERT has no token types. Only DistilBERT's ReLU in the pooler's place stays a difference, kept in the
-configuration as `pooler_activation`.
+Their encoders are BERT's under other names. What differs is moved into the weights: RoBERTa's positions begin behind
+its padding index, DistilBERT has no token types. Only DistilBERT's ReLU in the pooler's place stays a difference, kept
+in the configuration as `pooler_activation`.
 
 Sources: Liu et al. 2019, RoBERTa; Sanh et al. 2019, DistilBERT; the module names are those of transformers.
 """
@@ -23,7 +23,7 @@ from transformers import (
 
 from intbert.builder.failure import BackboneError
 
-TOKEN_TYPES = 2  # whatever type ids a tokenizer writes for pairs, these families do not tell them apart
+TOKEN_TYPES = 2  # equal ones: whatever type ids a tokenizer writes, these families do not tell texts apart
 DISTILBERT_EPSILON = 1e-12  # fixed in its modules, no field of its configuration
 
 
@@ -88,6 +88,10 @@ def bert_config(config: PretrainedConfig) -> PretrainedConfig:
     if config.model_type == "bert":
         return config
     distilled = config.model_type == "distilbert"
+    ours: dict[str, Any] = {
+        "pooler_activation": FAMILIES[config.model_type].pooler_activation,
+        "source_family": config.model_type,
+    }
     return BertConfig(
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_size,
@@ -101,8 +105,7 @@ def bert_config(config: PretrainedConfig) -> PretrainedConfig:
         problem_type=config.problem_type,
         id2label=config.id2label,
         label2id=config.label2id,
-        pooler_activation=FAMILIES[config.model_type].pooler_activation,
-        source_family=config.model_type,
+        **ours,
     )
 
 
@@ -114,9 +117,10 @@ def as_bert(model: PreTrainedModel, config: PretrainedConfig) -> PreTrainedModel
     if model.config.model_type == "bert":
         return model
     kind: Any = BertForQuestionAnswering if hasattr(model, "qa_outputs") else BertForSequenceClassification
-    bert: PreTrainedModel = with_pooler_activation(kind(config))
+    bert = with_pooler_activation(kind(config))
     bert.load_state_dict(bert_state(model))
-    return bert.train(model.training)
+    bert.train(model.training)
+    return bert
 
 
 def bert_state(model: PreTrainedModel) -> dict[str, Tensor]:
@@ -131,17 +135,17 @@ def bert_state(model: PreTrainedModel) -> dict[str, Tensor]:
 
 
 def load_bert(folder: Path, *, spans: bool) -> PreTrainedModel:
-    """A saved BERT with a span QA or classification head, its pooler's activation as the configuration says."""
+    """A saved BERT with a span QA or classification head, ready to evaluate, its pooler as the configuration says."""
     kind: Any = BertForQuestionAnswering if spans else BertForSequenceClassification
-    model: PreTrainedModel = kind.from_pretrained(folder)
-    return with_pooler_activation(model)
+    return with_pooler_activation(kind.from_pretrained(folder))
 
 
-def with_pooler_activation(model: Any) -> Any:
+def with_pooler_activation(model: Any) -> PreTrainedModel:
     """The same model, its pooler made to activate as `pooler_activation` says: transformers' is always tanh."""
     if pooler_activation(model.config) == "relu" and model.bert.pooler is not None:
         model.bert.pooler.activation = nn.ReLU()
-    return model
+    bert: PreTrainedModel = model
+    return bert
 
 
 def pooler_activation(config: Any) -> str:

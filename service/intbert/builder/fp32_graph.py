@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from intbert.builder.failure import BackboneError
+from intbert.builder.families import pooler_activation
 
 OPSET = 17  # the first with LayerNormalization
 IR_VERSIONS = {17: 8, 21: 10}
@@ -52,6 +53,9 @@ class GraphQuantiser(Protocol):
     def matrix(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
         """FP32 tensor (inputs, outputs) of the weight `name`, however it is stored."""
 
+    def bias(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
+        """FP32 tensor (outputs,) of the bias `name`."""
+
     def table(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
         """What the rows of the embedding table `name` (rows, channels) are taken from."""
 
@@ -82,6 +86,10 @@ class FloatStorage:
         if not np.abs(values).max() <= HALF_PRECISION_MAX:
             raise BackboneError(f"{name} has a value that half precision can't hold; export it in single precision")
         return writer.node("Cast", writer.initializer(values.astype(np.float16), name), to=writer.float_type)
+
+    def bias(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
+        """In single precision always."""
+        return writer.initializer(values, name)
 
     def table(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
         """As a matrix."""
@@ -242,9 +250,10 @@ class GraphWriter:
         return self.node("Mul", doubled, self.scalar(0.5))
 
     def label_head(self, hidden: str) -> dict[str, list[Any]]:
-        """Pooler of the first token, tanh, classifier."""
+        """Pooler of the first token, tanh (or what the family has in its place), classifier."""
         first = self.read("first_token", self.node("Gather", hidden, self.index(0), axis=1))
-        pooled = self.site("tanh", self.node("Tanh", self.linear(first, "bert.pooler.dense", "pooler")))
+        operator = {"tanh": "Tanh", "relu": "Relu"}[pooler_activation(self._config)]
+        pooled = self.site("tanh", self.node(operator, self.linear(first, "bert.pooler.dense", "pooler")))
         logits = self.linear(self.read("tanh", pooled), "classifier", "logits")
         self.node("Identity", logits, result="logits")
         return {"logits": ["batch", self._tensors["classifier.bias"].size]}
@@ -260,7 +269,7 @@ class GraphWriter:
         """x W + b; the quantiser sees the sum when a site is named."""
         weight = self._quantiser.matrix(self, f"{name}.weight", self._tensors[f"{name}.weight"].T)
         product = self.node("MatMul", x, weight)
-        total = self.node("Add", product, self.initializer(self._tensors[f"{name}.bias"], f"{name}.bias"))
+        total = self.node("Add", product, self._quantiser.bias(self, f"{name}.bias", self._tensors[f"{name}.bias"]))
         return total if site is None else self.site(site, total)
 
     def norm(self, x: str, name: str, site: str) -> str:

@@ -6,6 +6,8 @@ VENV   ?= .venv
 BENCH  ?= .venv-bench
 HOST   ?=
 PORT   ?=
+CELL   ?=
+DATA   ?= ../data
 ARGS   ?=
 
 BIN    := $(VENV)/bin
@@ -18,7 +20,7 @@ SOURCES     := $(CPP_SOURCES) $(shell find service/intbert -type f -not -name '*
 CHECKED     := service tests benchmarks loadtest deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test check lint format pytest sanitize check-api build loadtest docker-check test-cpus bench bench-prototype clean
+.PHONY: help serve install test check lint format pytest sanitize check-api build loadtest bench-startup docker-check test-cpus bench results bench-prototype clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -63,6 +65,9 @@ build: $(STAMPS)/test $(STAMPS)/package ## build a model from a recipe (ARGS="re
 loadtest: $(STAMPS)/test $(STAMPS)/package ## int8 beside FP32 under load, with a report (ARGS="--help")
 	$(BIN)/python -m loadtest $(ARGS)
 
+bench-startup: $(STAMPS)/test $(STAMPS)/package ## time to ready, and memory over 10,000 requests (ARGS="--help")
+	$(BIN)/python -m loadtest.startup $(ARGS)
+
 docker-check: $(STAMPS)/test $(STAMPS)/package ## image and compose stack with a real container engine (as root)
 	$(BIN)/python -m deploy.docker_check
 
@@ -71,6 +76,9 @@ test-cpus: $(STAMPS)/test $(STAMPS)/package ## the kernels of other CPUs under e
 
 bench: $(BENCH)/stamps/package ## ours beside the peers, interleaved, about half an hour (ARGS="--help", ARGS="--quick")
 	$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+results: $(STAMPS)/test $(STAMPS)/package ## docs/results.md from the committed records, or one cell of it made again (CELL=mrpc/q8bert/1, DATA=../data)
+	$(BIN)/python -m benchmarks.accuracy $(CELL) --data $(DATA) $(ARGS)
 
 bench-prototype: $(STAMPS)/serve ## the building blocks of the kernels against the peak of this core
 	$(CMAKE) -S benchmarks/prototype -B build/prototype -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)

@@ -1,0 +1,165 @@
+"""From a cell to its record: train or resume what it needs, export, evaluate through the engines of the service."""
+
+import importlib.metadata
+import platform
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+from benchmarks.accuracy.cells import FP32, INT8, Cell, Task
+from benchmarks.accuracy.records import Record, Score
+from benchmarks.machine import commit, cpu_fields
+from intbert.builder.card import lengths_of
+from intbert.builder.pipeline import Build, open_build
+from intbert.builder.stages import DONE_FILE, INPUTS_FILE
+from intbert.model.package import Package
+from intbert.runtime.evaluate import Evaluation, evaluate
+from intbert.runtime.evaluate_spans import evaluate_spans
+from intbert.runtime.examples import read_examples
+from intbert.runtime.squad import read_squad
+
+PACKAGES = ("torch", "transformers", "tokenizers", "onnx", "onnxruntime", "numpy")
+ELSEWHERE_VARIANTS = (FP32, INT8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where things lie. `work`: one folder `<task>-<seed>` each, which all variants of that teacher share."""
+
+    work: Path
+    data: Path
+
+    def folder(self, cell: Cell) -> Path:
+        """The work directory of the cell's build."""
+        return self.work / f"{cell.task}-{cell.seed}"
+
+    def is_trained(self, cell: Cell) -> bool:
+        """Whether the FP32 teacher and the int8 model are there (of whatever recipe)."""
+        return all((self.folder(cell) / stage / DONE_FILE).is_file() for stage in ("finetune", "quantise"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """One task with one seed: teacher and data are there, variants can be made."""
+
+    task: Task
+    seed: int
+    build: Build
+    data_root: Path
+    threads: int
+
+    @classmethod
+    def open(
+        cls, task: Task, seed: int, place: Place, *, small: bool, threads: int, say: Callable[[str], None]
+    ) -> "Workshop":
+        """Train or resume teacher and int8 model. Raises what a build raises, its gate excepted."""
+        torch.set_num_threads(threads)
+        build = open_build(
+            recipe_path=task.recipe,
+            work_dir=place.folder(Cell(task=task.name, variant=FP32, seed=seed)),
+            data_root=place.data,
+            resume=True,
+            small=small,
+            seed=seed,
+            progress=False,
+            say=say,
+        )
+        build.train()
+        return cls(task=task, seed=seed, build=build, data_root=place.data, threads=threads)
+
+    @property
+    def folder(self) -> Path:
+        """Of the build's stages."""
+        return self.build.stages.folder
+
+    def measure(self, variant: str) -> Record:
+        """The record of one cell."""
+        made = {} if variant in (FP32, INT8) else {variant: self.build.variant(variant)}
+        # The package is dropped afterwards: what took time to make stays in the stages
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix="cell-") as folder:
+            self.build.export(made, Path(folder))
+            package = Package.open(self.build.draft_folder(Path(folder)))
+            return self._record(package, variant)
+
+    def _record(self, package: Package, variant: str) -> Record:
+        entry = package.manifest.variants[variant]
+        found = self._evaluate(package, variant)
+        elsewhere = self._elsewhere(package, variant) if variant in ELSEWHERE_VARIANTS else {}
+        sources = {name: source.sha256 for name, source in self.build.data.sources.items()}
+        others = {name: _sha256(self.data_root / name) for name in elsewhere}
+        cell = Cell(task=self.task.name, variant=variant, seed=self.seed)
+        return Record(
+            task=cell.task,
+            variant=cell.variant,
+            seed=cell.seed,
+            score=_score(found),
+            elsewhere=elsewhere,
+            engine=found.engine,
+            size_bytes=entry.bytes,
+            fp32_bytes=entry.bytes_at_fp32,
+            stage_s=self._stage_seconds(variant),
+            device=device(),
+            command=f"make results CELL={cell}",
+            commit=commit(),
+            measured_at=datetime.now(UTC).replace(microsecond=0).isoformat(),
+            versions=versions(),
+            data_sha256=dict(sorted({**sources, **others}.items())),
+            teacher_sha256=_sha256(self.folder / "finetune" / "teacher" / "model.safetensors"),
+            file_sha256=package.manifest.files[entry.file].sha256,
+        )
+
+    def _evaluate(self, package: Package, variant: str) -> Evaluation:
+        data = self.build.data
+        if data.dev_questions:
+            lengths = lengths_of(self.build.recipe.span)
+            return evaluate_spans(package, variant, data.dev_questions, lengths, threads=self.threads)
+        return evaluate(package, variant, data.dev_texts, threads=self.threads)
+
+    def _elsewhere(self, package: Package, variant: str) -> Mapping[str, Score]:
+        scores = {}
+        for name in self.task.elsewhere:
+            path = self.data_root / name
+            if self.build.data.dev_questions:
+                lengths = lengths_of(self.build.recipe.span)
+                found = evaluate_spans(package, variant, read_squad(path), lengths, threads=self.threads)
+            else:
+                examples = read_examples(path, package.manifest)
+                found = evaluate(package, variant, examples, threads=self.threads)
+            scores[name] = _score(found)
+        return scores
+
+    def _stage_seconds(self, variant: str) -> dict[str, float]:
+        own = {FP32: (), INT8: ("quantise",)}.get(variant, (f"variant-{variant}",))
+        return {stage: stage_seconds(self.folder / stage) for stage in ("finetune", *own)}
+
+
+def stage_seconds(folder: Path) -> float:
+    """Wall clock between a stage's two markers; counts a pause when the stage was interrupted."""
+    return round((folder / DONE_FILE).stat().st_mtime - (folder / INPUTS_FILE).stat().st_mtime, 1)
+
+
+def device() -> str:
+    """What trains here."""
+    if torch.cuda.is_available():
+        return f"GPU: {torch.cuda.get_device_name()}"
+    fields = cpu_fields()
+    name = fields.get("model name", platform.machine())
+    return f"CPU: {name} (family {fields.get('cpu family', '?')}, model {fields.get('model', '?')})"
+
+
+def versions() -> dict[str, str]:
+    """Of what decides."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+
+
+def _score(found: Evaluation) -> Score:
+    return Score(metrics=dict(found.metrics), examples=found.examples)
+
+
+def _sha256(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()

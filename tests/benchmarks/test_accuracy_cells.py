@@ -1,0 +1,85 @@
+"""Cells of a tiny model, trained, exported and evaluated for real."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.accuracy.__main__ import run_group
+from benchmarks.accuracy.cells import Cell, Task
+from benchmarks.accuracy.measure import Place
+from benchmarks.accuracy.records import load_records
+from benchmarks.accuracy.schedule import Group
+from tests.builder.conftest import write_checkpoint, write_sentiment
+from tests.builder.tiny_recipes import SENTIMENT
+
+SEED = 5
+CELLS = tuple(Cell(task="tiny", variant=variant, seed=SEED) for variant in ("fp32", "int8"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recipe, data and the records of all cells, made once."""
+    place = tmp_path_factory.mktemp("cells")
+    checkpoint = write_checkpoint(place / "checkpoint")
+    (place / "tiny-minilm-l6.toml").write_text(SENTIMENT.format(checkpoint=checkpoint), encoding="utf-8")
+    write_sentiment(place)
+    (place / "elsewhere.tsv").write_bytes((place / "dev.tsv").read_bytes())
+    assert make(place, CELLS) == 0
+    return place
+
+
+def make(folder: Path, cells: tuple[Cell, ...]) -> int:
+    """Exit code of the command on these cells."""
+    task = Task(
+        name="tiny",
+        label="Tiny",
+        metrics=("accuracy",),
+        recipes=folder,
+        own_seeds=(SEED,),
+        elsewhere=("elsewhere.tsv",),
+    )
+    place = Place(work=folder / "work", data=folder)
+    return run_group(Group(cells=cells), place, folder / "records", again=False, small=False, threads=1, tasks=(task,))
+
+
+def test_cells_leave_complete_records(folder: Path) -> None:
+    """Each variant has its own file, accuracy on both sets, and the same teacher; int8 is smaller."""
+    records = load_records(folder / "records")
+    assert set(records) == set(CELLS)
+    fp32, int8 = (records[cell] for cell in CELLS)
+    assert min(fp32.score.metrics["accuracy"], int8.score.metrics["accuracy"]) > 80
+    assert fp32.elsewhere["elsewhere.tsv"] == fp32.score
+    assert (fp32.teacher_sha256, fp32.data_sha256) == (int8.teacher_sha256, int8.data_sha256)
+    assert set(fp32.data_sha256) == {"train.tsv", "dev.tsv", "elsewhere.tsv"}
+    assert fp32.engine == "onnxruntime"
+    assert int8.engine.startswith("native")
+    assert int8.file_sha256 != fp32.file_sha256
+    assert int8.size_bytes < int8.fp32_bytes
+    assert set(int8.stage_s) == {"finetune", "quantise"}
+
+
+def test_work_directory_is_that_of_a_build_with_this_seed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What `build` trained from the recipe with the seed replaced is used, and again nothing is trained."""
+    recipe = (folder / "tiny-minilm-l6.toml").read_text(encoding="utf-8")
+    replaced = folder / "replaced"
+    replaced.mkdir()
+    (replaced / "tiny-minilm-l6.toml").write_text(recipe.replace("seed = 3", f"seed = {SEED}"), encoding="utf-8")
+    before = load_records(folder / "records")
+    for name in ("work", "train.tsv", "dev.tsv", "elsewhere.tsv"):
+        (replaced / name).symlink_to(folder / name)
+    assert make(replaced, CELLS) == 0
+    said = capsys.readouterr()
+    assert "finetune: already done" in said.err
+    assert "quantise: already done" in said.err
+    again = load_records(replaced / "records")
+    assert [again[cell].file_sha256 for cell in CELLS] == [before[cell].file_sha256 for cell in CELLS]
+
+
+def test_a_cell_that_fails_does_not_stop_the_others(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The next cell is made, compared with its earlier record, and the command ends with 1."""
+    unknown = Cell(task="tiny", variant="not-a-variant", seed=SEED)
+    assert make(folder, (unknown, CELLS[1])) == 1
+    said = capsys.readouterr()
+    assert f"{unknown}: failed" in said.err
+    assert f"{CELLS[1]}: accuracy" in said.out
+    assert "within the spread" in said.out

@@ -244,7 +244,8 @@ private:
         const std::size_t stride = model_.stride(), at = rows.begin * stride;
         const Activations first = view_of(first_state(), rows);
         kernels_.linear_to_s32(pooler, first, blocks, space_.pooled_sums + at, stride);
-        pooler_tanh(pooler, kernels_.order, space_.pooled_sums + at, first.rows, stride, blocks, space_.pooled + at);
+        pooler_to_u8(pooler, model_.relu_guard_bits, kernels_.order, space_.pooled_sums + at, first.rows, stride,
+                     blocks, space_.pooled + at);
         meet(first_);
         output_rows(first_, space_.pooled, logits);
     }

@@ -33,7 +33,7 @@ struct Activations {  // (rows, inputs) u8, row-major
 struct Linear {                 // (2.1)
     const std::int8_t* weight;  // packed by the kernel set's pack_block, one block of columns after another
     const std::int32_t* bias;   // column32 order
-    std::size_t inputs;         // padded to a multiple of 4
+    std::size_t inputs;         // padded to a multiple of 32 at least: `Model` pads to whole blocks or heads
     std::size_t blocks;         // number of column blocks
 };
 

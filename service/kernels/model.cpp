@@ -80,6 +80,7 @@ Model::Model(Tensors tensors, const KernelSet& kernels) : kernels_(kernels) {
     }
     if (reader.has("head.pooler.weight")) {
         pooler = read_narrow(reader, "head.pooler", {in_order(channels_), in_order(channels_)});
+        if (reader.has("head.relu_guard_bits")) relu_guard_bits = reader.scalar("head.relu_guard_bits", 1, 7);
     }
     outputs_ = reader.find("head.output.weight", Type::s8, 2).shape[0];
     output = read_linear(reader, "head.output", {in_order(outputs_), in_order(channels_)});

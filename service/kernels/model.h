@@ -57,6 +57,7 @@ public:
     LayerNorm embedding_norm{};
     std::vector<Layer> layers;
     std::optional<NarrowLinear> pooler;
+    std::optional<int> relu_guard_bits;  // of a pooler that ends in ReLU, not in tanh
     Linear output{};
 
 private:

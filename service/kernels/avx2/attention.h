@@ -9,6 +9,7 @@
 //   add_scores(acc, query, keys), add_context(acc, numerators, values): multiply-add of a cell in every lane
 #pragma once
 
+#include "../inlined/row_scale.h"
 #include "../kernels.h"
 #include "tile.h"
 
@@ -177,16 +178,6 @@ INTBERT_INLINE std::int32_t softmax_row(const AttentionHead& head, const std::in
     return sum_of_32(sum);
 }
 
-struct RowScale {  // (4.4): one division a row
-    int shift, multiplier;
-};
-
-INTBERT_INLINE RowScale row_scale(std::int32_t denominator, std::int32_t multiplier) {
-    const int shift = 24 - __builtin_clz(static_cast<unsigned>(denominator));  // bit length - 8
-    const std::uint64_t scaled = static_cast<std::uint64_t>(static_cast<std::uint32_t>(multiplier)) << shift;
-    return {shift, static_cast<int>(scaled / static_cast<std::uint32_t>(denominator))};
-}
-
 INTBERT_INLINE Vector normalise(Vector low, Vector high, RowScale scale) {
     const __m128i shift = _mm_cvtsi32_si128(scale.shift);
     const Vector sums16 = _mm256_packs_epi32(_mm256_sra_epi32(low, shift), _mm256_sra_epi32(high, shift));
@@ -222,7 +213,7 @@ INTBERT_INLINE void attend_head(const AttentionHead& head, void* scratch) {
     const auto s = partition<Cells>(scratch, head.keys, head.head_dim);
     pack_keys<Cells>(head, s.key);
     pack_values<Cells>(head, s);
-    for_each_tile(head.queries, [&] INTBERT_BODY(auto height, std::size_t row) {
+    for_each_tile<tile_rows>(head.queries, [&] INTBERT_BODY(auto height, std::size_t row) {
         attend_rows<Cells, decltype(height)::value>(head, s, row);
     });
 }

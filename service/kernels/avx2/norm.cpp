@@ -1,26 +1,10 @@
 // Embedding sums and LayerNorm; avx_vnni uses them too.
+#include "../inlined/standardisation.h"
 #include "operations.h"
 #include "simd.h"
 
 namespace intbert::avx2 {
 namespace {
-
-// (3.1)-(3.3): what a row's channels share.
-struct Standardisation {
-    std::int32_t mean, reciprocal;
-    int half_shift;
-};
-
-// floor(sqrt(x)) for 2^60 <= x < 2^62 (1.7), by Newton's iteration from above.
-INTBERT_INLINE std::uint64_t root62(std::uint64_t x) {
-    std::uint64_t root = std::uint64_t{1} << 31;
-    root = (root + (x >> 31)) >> 1;  // the first step needs no division
-    for (;;) {
-        const std::uint64_t next = (root + x / root) >> 1;
-        if (next >= root) return root;
-        root = next;
-    }
-}
 
 INTBERT_INLINE std::int64_t sum_of_squares(const std::int32_t* h, std::size_t stride, std::int32_t mean) {
     Vector even = zero(), odd = zero();
@@ -36,19 +20,8 @@ INTBERT_INLINE std::int64_t sum_of_squares(const std::int32_t* h, std::size_t st
 INTBERT_INLINE Standardisation statistics(const std::int32_t* h, std::size_t stride, std::size_t channels) {
     Vector totals = zero();
     for (std::size_t c = 0; c < stride; c += 8) totals = _mm256_add_epi32(totals, load(h + c));
-    const auto n = static_cast<std::int64_t>(channels);
-    const std::int64_t doubled = 2 * std::int64_t{sum_of_32(totals)} + n;
-    const std::int64_t quotient = doubled / (2 * n);
-    const std::int64_t mean = quotient - (doubled < quotient * 2 * n);  // floor
-    // Padding channels are zero, so each of them added mean^2.
-    const std::int64_t energy = sum_of_squares(h, stride, static_cast<std::int32_t>(mean)) -
-                                static_cast<std::int64_t>(stride - channels) * mean * mean;
-    const auto positive = static_cast<std::uint64_t>(energy > 1 ? energy : 1);
-    const int half_shift = (__builtin_clzll(positive) - 2) >> 1;
-    const std::uint64_t reciprocal = (std::uint64_t{1} << 61) / root62(positive << (2 * half_shift));
-    const std::uint64_t limit = 0x7FFFFFFF;
-    return {static_cast<std::int32_t>(mean), static_cast<std::int32_t>(reciprocal < limit ? reciprocal : limit),
-            half_shift};
+    const std::int32_t mean = rounded_mean(sum_of_32(totals), channels);
+    return standardisation(mean, sum_of_squares(h, stride, mean), stride - channels);
 }
 
 // (3.4), (3.5) of 8 channels, before saturation.

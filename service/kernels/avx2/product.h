@@ -106,7 +106,7 @@ struct BlockProduct {
         for (std::size_t k = 0; k < linear.inputs; k += chunk_inputs) {
             const std::size_t left = linear.inputs - k, inputs = left < chunk_inputs ? left : chunk_inputs;
             widen(packed + k * group_columns, group_columns * linear.inputs, inputs, space.weights);
-            for_each_tile(x.rows, [&] INTBERT_BODY(auto height, std::size_t row) {
+            for_each_tile<tile_rows>(x.rows, [&] INTBERT_BODY(auto height, std::size_t row) {
                 tile<decltype(height)::value>(row, k, inputs, epilogue);
             });
         }

@@ -10,10 +10,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>  // std::integer_sequence: a type, no code
 
-#define INTBERT_INLINE [[gnu::always_inline]] inline
-#define INTBERT_BODY [[gnu::always_inline]]  // of a lambda
+#include "../inlined/unroll.h"
 
 namespace intbert::avx2 {
 namespace {
@@ -22,21 +20,6 @@ using Vector = __m256i;
 using HalfVector = __m128i;  // 16 columns of 8 bits
 
 constexpr std::size_t group_columns = 16;
-
-template <int N>
-struct Count {
-    static constexpr int value = N;
-    constexpr operator std::size_t() const { return N; }
-};
-
-// body(Count<0>{}), ..., body(Count<N - 1>{}). Arrays indexed by the counts live in registers for certain; a loop with
-// an unroll pragma is unrolled too late for GCC to see that.
-template <int N, class Body>
-INTBERT_INLINE void unroll(Body body) {
-    [&]<int... I> INTBERT_BODY(std::integer_sequence<int, I...>) {
-        (body(Count<I>{}), ...);
-    }(std::make_integer_sequence<int, N>{});
-}
 
 INTBERT_INLINE Vector load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 INTBERT_INLINE void store(void* p, Vector v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }

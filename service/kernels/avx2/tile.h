@@ -2,6 +2,7 @@
 // with avx_vnni.
 #pragma once
 
+#include "../inlined/tiles.h"
 #include "../kernels.h"
 #include "simd.h"
 
@@ -55,26 +56,6 @@ INTBERT_INLINE void accumulate(Tile<ROWS>& acc, const void* rows, std::size_t st
         column += 2 * sizeof(Vector);
     }
     settle<ROWS>(acc);
-}
-
-// Calls body(Count<height>, first row) for tiles of at most 6 rows whose heights differ by one at most, since a lone
-// tile of one or two rows would wait for its own additions.
-template <class Body>
-INTBERT_INLINE void for_each_tile(std::size_t rows, Body body) {
-    const std::size_t tiles = (rows + tile_rows - 1) / tile_rows;
-    std::size_t row = 0;
-    for (std::size_t left = tiles; left > 0; --left) {
-        const std::size_t height = (rows - row + left - 1) / left;
-        switch (height) {
-            case 6: body(Count<6>{}, row); break;
-            case 5: body(Count<5>{}, row); break;
-            case 4: body(Count<4>{}, row); break;
-            case 3: body(Count<3>{}, row); break;
-            case 2: body(Count<2>{}, row); break;
-            default: body(Count<1>{}, row); break;
-        }
-        row += height;
-    }
 }
 
 }  // namespace

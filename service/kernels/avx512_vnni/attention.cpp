@@ -1,5 +1,6 @@
 // Attention of one head: keys and values packed once, then blocks of six queries whose scores stay in the first-level
 // cache, from the product with the keys to the normalised context.
+#include "../inlined/row_scale.h"
 #include "operations.h"
 #include "tile.h"
 
@@ -147,16 +148,6 @@ INTBERT_INLINE std::int32_t softmax_row(const AttentionHead& head, const std::in
     return static_cast<std::int32_t>(_mm512_reduce_add_epi64(sum));
 }
 
-struct RowScale {  // (4.4): one division a row
-    int shift, multiplier;
-};
-
-INTBERT_INLINE RowScale row_scale(std::int32_t denominator, std::int32_t multiplier) {
-    const int shift = 24 - __builtin_clz(static_cast<unsigned>(denominator));  // bit length - 8
-    const std::uint64_t scaled = static_cast<std::uint64_t>(static_cast<std::uint32_t>(multiplier)) << shift;
-    return {shift, static_cast<int>(scaled / static_cast<std::uint32_t>(denominator))};
-}
-
 INTBERT_INLINE Vector normalise(Vector low, Vector high, RowScale scale) {
     const __m128i shift = _mm_cvtsi32_si128(scale.shift);
     const Vector sums16 = _mm512_packs_epi32(_mm512_sra_epi32(low, shift), _mm512_sra_epi32(high, shift));
@@ -217,7 +208,7 @@ void attend(const AttentionHead& head, void* scratch) {
         pack_values<4>(head, dimension, s.value + s.padded_keys * dimension);
     }
     if (dimension < head.head_dim) pack_values<2>(head, dimension, s.value + s.padded_keys * dimension);
-    for_each_tile(head.queries,
+    for_each_tile<tile_rows>(head.queries,
                   [&](auto height, std::size_t row) { attend_rows<decltype(height)::value>(head, s, row); });
 }
 

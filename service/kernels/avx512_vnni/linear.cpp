@@ -12,7 +12,7 @@ INTBERT_INLINE void product(const Linear& linear, Activations x, Range blocks, E
     for (std::size_t block = blocks.begin; block < blocks.end; ++block) {
         const std::int8_t* panel = linear.weight + block * block_columns * linear.inputs;
         const std::int32_t* bias = linear.bias + block * block_columns;
-        for_each_tile(x.rows, [&] INTBERT_BODY(auto height, std::size_t row) {
+        for_each_tile<tile_rows>(x.rows, [&] INTBERT_BODY(auto height, std::size_t row) {
             constexpr int rows = decltype(height)::value;
             Tile<rows, 4> acc;
             unroll<rows>(

@@ -1,52 +1,25 @@
 // Embedding sums and LayerNorm.
+#include "../inlined/standardisation.h"
 #include "operations.h"
 #include "simd.h"
 
 namespace intbert::avx512_vnni {
 namespace {
 
-// (3.1)-(3.3): what a row's channels share.
-struct Standardisation {
-    std::int32_t mean, reciprocal;
-    int half_shift;
-};
-
-// floor(sqrt(x)) for 2^60 <= x < 2^62 (1.7). The result is the number that Newton's iteration from above finds, here
-// from a start that is right to 8 bits, so that two divisions do.
-INTBERT_INLINE std::uint64_t root62(std::uint64_t x) {
-    std::uint64_t root = std::uint64_t{1} << 31;
-    root = (root + (x >> 31)) >> 1;  // the first step needs no division
-    for (;;) {
-        const std::uint64_t next = (root + x / root) >> 1;
-        if (next >= root) return root;
-        root = next;
-    }
-}
-
 INTBERT_INLINE Standardisation statistics(const std::int32_t* h, std::size_t stride, std::size_t channels) {
     Vector totals = zero();
     for (std::size_t c = 0; c < stride; c += 16) totals = _mm512_add_epi32(totals, load(h + c));
-    const auto n = static_cast<std::int64_t>(channels);
-    const std::int64_t doubled = 2 * std::int64_t{_mm512_reduce_add_epi32(totals)} + n;
-    const std::int64_t quotient = doubled / (2 * n);
-    const std::int64_t mean = quotient - (doubled < quotient * 2 * n);  // floor
+    const std::int32_t mean = rounded_mean(_mm512_reduce_add_epi32(totals), channels);
     Vector even = zero(), odd = zero();
-    const Vector means = all32(static_cast<int>(mean));
+    const Vector means = all32(mean);
     for (std::size_t c = 0; c < stride; c += 16) {
         const Vector y = _mm512_sub_epi32(load(h + c), means);
         const Vector upper = _mm512_srli_epi64(y, 32);
         even = _mm512_add_epi64(even, _mm512_mul_epi32(y, y));
         odd = _mm512_add_epi64(odd, _mm512_mul_epi32(upper, upper));
     }
-    // Padding channels are zero, so each of them added mean^2.
-    const std::int64_t sum = _mm512_reduce_add_epi64(_mm512_add_epi64(even, odd));
-    const std::int64_t energy = sum - static_cast<std::int64_t>(stride - channels) * mean * mean;
-    const auto positive = static_cast<std::uint64_t>(energy > 1 ? energy : 1);
-    const int half_shift = (__builtin_clzll(positive) - 2) >> 1;
-    const std::uint64_t reciprocal = (std::uint64_t{1} << 61) / root62(positive << (2 * half_shift));
-    const std::uint64_t limit = 0x7FFFFFFF;
-    return {static_cast<std::int32_t>(mean), static_cast<std::int32_t>(reciprocal < limit ? reciprocal : limit),
-            half_shift};
+    const std::int64_t squares = _mm512_reduce_add_epi64(_mm512_add_epi64(even, odd));
+    return standardisation(mean, squares, stride - channels);
 }
 
 // (3.4), (3.5) of 16 channels, before saturation.

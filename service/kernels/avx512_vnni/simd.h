@@ -7,30 +7,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>  // std::integer_sequence: a type, no code
 
-#define INTBERT_INLINE [[gnu::always_inline]] inline
-#define INTBERT_BODY [[gnu::always_inline]]  // of a lambda
+#include "../inlined/unroll.h"
 
 namespace intbert::avx512_vnni {
 namespace {
 
 using Vector = __m512i;
-
-template <int N>
-struct Count {
-    static constexpr int value = N;
-    constexpr operator std::size_t() const { return N; }
-};
-
-// body(Count<0>{}), ..., body(Count<N - 1>{}). Arrays indexed by the counts live in registers for certain; a loop with
-// an unroll pragma is unrolled too late for GCC to see that.
-template <int N, class Body>
-INTBERT_INLINE void unroll(Body body) {
-    [&]<int... I> INTBERT_BODY(std::integer_sequence<int, I...>) {
-        (body(Count<I>{}), ...);
-    }(std::make_integer_sequence<int, N>{});
-}
 
 INTBERT_INLINE Vector load(const void* p) { return _mm512_loadu_si512(p); }
 INTBERT_INLINE void store(void* p, Vector v) { _mm512_storeu_si512(p, v); }

@@ -4,6 +4,7 @@
 // its peak; benchmarks/prototype has the alternatives. Panels: (inputs / 4, VECTORS, 16 columns, 4 inputs).
 #pragma once
 
+#include "../inlined/tiles.h"
 #include "simd.h"
 
 namespace intbert::avx512_vnni {
@@ -45,26 +46,6 @@ INTBERT_INLINE void accumulate(Tile<ROWS, VECTORS>& acc, const void* rows, std::
 template <int ROWS, int VECTORS>
 INTBERT_INLINE void clear(Tile<ROWS, VECTORS>& acc) {
     unroll<ROWS>([&] INTBERT_BODY(auto r) { unroll<VECTORS>([&] INTBERT_BODY(auto v) { acc[r][v] = zero(); }); });
-}
-
-// Calls body(Count<height>, first row) for tiles of at most 6 rows whose heights differ by one at most, since a lone
-// tile of one or two rows would wait for its own additions.
-template <class Body>
-INTBERT_INLINE void for_each_tile(std::size_t rows, Body body) {
-    const std::size_t tiles = (rows + tile_rows - 1) / tile_rows;
-    std::size_t row = 0;
-    for (std::size_t left = tiles; left > 0; --left) {
-        const std::size_t height = (rows - row + left - 1) / left;
-        switch (height) {
-            case 6: body(Count<6>{}, row); break;
-            case 5: body(Count<5>{}, row); break;
-            case 4: body(Count<4>{}, row); break;
-            case 3: body(Count<3>{}, row); break;
-            case 2: body(Count<2>{}, row); break;
-            default: body(Count<1>{}, row); break;
-        }
-        row += height;
-    }
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ struct Product {
     template <class Epilogue>
     INTBERT_INLINE void operator()(const Linear& linear, Activations x, Range blocks, Epilogue epilogue) const {
         for (std::size_t block = blocks.begin; block < blocks.end; ++block) {
-            for_each_tile(x.rows, [&] INTBERT_BODY(auto height, std::size_t row) {
+            for_each_tile<tile_rows>(x.rows, [&] INTBERT_BODY(auto height, std::size_t row) {
                 tile<decltype(height)::value>(linear, x, block, row, epilogue);
             });
         }

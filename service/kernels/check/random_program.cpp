@@ -113,6 +113,7 @@ Tensors random_program(Random& random, const Dimensions& size) {
     writer.norm("embedding_norm", size.channels);
     for (std::size_t i = 0; i < size.layers; ++i) write_layer(writer, random, "layers." + std::to_string(i), size);
     if (size.pooler) writer.narrow("head.pooler", size.channels, size.channels);
+    if (size.pooler && pick(random, 0, 1) == 1) writer.scalar("head.relu_guard_bits", pick(random, 1, 7));
     writer.linear("head.output", size.outputs, size.channels);
     return writer.take();
 }

@@ -1,5 +1,6 @@
 // Attention of one head: keys and values packed once, then tiles of four queries whose scores stay in the first-level
 // cache, from the product with the keys to the normalised context.
+#include "../inlined/row_scale.h"
 #include "operations.h"
 #include "tile.h"
 
@@ -138,16 +139,6 @@ INTBERT_INLINE std::int32_t softmax_row(const AttentionHead& head, const std::in
     return static_cast<std::int32_t>(vaddvq_u32(sum));
 }
 
-struct RowScale {  // (4.4): one division a row
-    int shift, multiplier;
-};
-
-INTBERT_INLINE RowScale row_scale(std::int32_t denominator, std::int32_t multiplier) {
-    const int shift = 24 - __builtin_clz(static_cast<unsigned>(denominator));  // bit length - 8
-    const std::uint64_t scaled = static_cast<std::uint64_t>(static_cast<std::uint32_t>(multiplier)) << shift;
-    return {shift, static_cast<int>(scaled / static_cast<std::uint32_t>(denominator))};
-}
-
 INTBERT_INLINE int16x8_t normalise(int32x4_t low, int32x4_t high, RowScale scale) {
     const int16x8_t sums16 = saturate16(shift_right(low, scale.shift), shift_right(high, scale.shift));
     return vrshrq_n_s16(multiply_round_q15(sums16, all16(scale.multiplier)), 5);
@@ -194,7 +185,7 @@ void attend(const AttentionHead& head, void* scratch) {
         pack_values(head, d, s.value + s.padded_keys * d);
         start_sums(s, d);
     }
-    for_each_tile(head.queries, [&] INTBERT_BODY(auto height, std::size_t row) {
+    for_each_tile<tile_rows>(head.queries, [&] INTBERT_BODY(auto height, std::size_t row) {
         attend_rows<decltype(height)::value>(head, s, row);
     });
 }

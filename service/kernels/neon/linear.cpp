@@ -14,7 +14,7 @@ INTBERT_INLINE void product(const Linear& linear, Activations x, Range blocks, E
     for (std::size_t panel = blocks.begin * panels; panel < blocks.end * panels; ++panel) {
         const std::size_t column = panel * tile_columns;
         const std::int8_t* weight = linear.weight + column * linear.inputs;
-        for_each_tile(x.rows, [&] INTBERT_BODY(auto height, std::size_t row) {
+        for_each_tile<tile_rows>(x.rows, [&] INTBERT_BODY(auto height, std::size_t row) {
             constexpr int rows = decltype(height)::value;
             Tile<rows> acc;
             unroll<rows>([&] INTBERT_BODY(auto r) {

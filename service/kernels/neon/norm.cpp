@@ -1,49 +1,23 @@
 // Embedding sums and LayerNorm.
+#include "../inlined/standardisation.h"
 #include "operations.h"
 #include "simd.h"
 
 namespace intbert::INTBERT_NEON {
 namespace {
 
-// (3.1)-(3.3): what a row's channels share.
-struct Standardisation {
-    std::int32_t mean, reciprocal;
-    int half_shift;
-};
-
-// floor(sqrt(x)) for 2^60 <= x < 2^62 (1.7): Newton's iteration from above, its first step without a division.
-INTBERT_INLINE std::uint64_t root62(std::uint64_t x) {
-    std::uint64_t root = ((std::uint64_t{1} << 31) + (x >> 31)) >> 1;
-    for (;;) {
-        const std::uint64_t next = (root + x / root) >> 1;
-        if (next >= root) return root;
-        root = next;
-    }
-}
-
 INTBERT_INLINE Standardisation statistics(const std::int32_t* h, std::size_t stride, std::size_t channels) {
     int32x4_t totals = vdupq_n_s32(0);
     for (std::size_t c = 0; c < stride; c += 4) totals = vaddq_s32(totals, vld1q_s32(h + c));
-    const auto n = static_cast<std::int64_t>(channels);
-    const std::int64_t doubled = 2 * std::int64_t{vaddvq_s32(totals)} + n;
-    const std::int64_t quotient = doubled / (2 * n);
-    const std::int64_t mean = quotient - (doubled < quotient * 2 * n);  // floor
-    const int32x4_t means = vdupq_n_s32(static_cast<std::int32_t>(mean));
+    const std::int32_t mean = rounded_mean(vaddvq_s32(totals), channels);
+    const int32x4_t means = vdupq_n_s32(mean);
     int64x2_t low = vdupq_n_s64(0), high = vdupq_n_s64(0);
     for (std::size_t c = 0; c < stride; c += 4) {
         const int32x4_t y = vsubq_s32(vld1q_s32(h + c), means);
         low = vmlal_s32(low, vget_low_s32(y), vget_low_s32(y));
         high = vmlal_high_s32(high, y, y);
     }
-    // Padding channels are zero, so each of them added mean^2.
-    const std::int64_t padding = static_cast<std::int64_t>(stride - channels) * mean * mean;
-    const std::int64_t energy = vaddvq_s64(vaddq_s64(low, high)) - padding;
-    const auto positive = static_cast<std::uint64_t>(energy > 1 ? energy : 1);
-    const int half_shift = (__builtin_clzll(positive) - 2) >> 1;
-    const std::uint64_t reciprocal = (std::uint64_t{1} << 61) / root62(positive << (2 * half_shift));
-    const std::uint64_t limit = 0x7FFFFFFF;
-    return {static_cast<std::int32_t>(mean), static_cast<std::int32_t>(reciprocal < limit ? reciprocal : limit),
-            half_shift};
+    return standardisation(mean, vaddvq_s64(vaddq_s64(low, high)), stride - channels);
 }
 
 // (3.4), (3.5) of 4 channels, before saturation.

@@ -7,27 +7,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>  // std::integer_sequence: a type, no code
 
-#define INTBERT_INLINE [[gnu::always_inline]] inline
-#define INTBERT_BODY [[gnu::always_inline]]  // of a lambda
+#include "../inlined/unroll.h"
 
 namespace intbert::INTBERT_NEON {
 namespace {
-
-template <int N>
-struct Count {
-    static constexpr int value = N;
-    constexpr operator std::size_t() const { return N; }
-};
-
-// body(Count<0>{}), ..., body(Count<N - 1>{}). Arrays indexed by the counts live in registers for certain.
-template <int N, class Body>
-INTBERT_INLINE void unroll(Body body) {
-    [&]<int... I> INTBERT_BODY(std::integer_sequence<int, I...>) {
-        (body(Count<I>{}), ...);
-    }(std::make_integer_sequence<int, N>{});
-}
 
 // x >> shift, towards minus infinity: NEON shifts right by a negative number to the left.
 INTBERT_INLINE int32x4_t shift_right(int32x4_t x, int shift) { return vshlq_s32(x, vdupq_n_s32(-shift)); }

@@ -6,6 +6,7 @@
 // pairs of lanes; for that the first halves of the four quads come first in a vector.
 #pragma once
 
+#include "../inlined/tiles.h"
 #include "simd.h"
 
 namespace intbert::INTBERT_NEON {
@@ -78,22 +79,6 @@ INTBERT_INLINE void accumulate(Tile<ROWS>& acc, const void* rows, std::size_t st
     for (; k < inputs; k += 4) {
         unroll<ROWS>([&] INTBERT_BODY(auto r) { x[r] = load_quad<KIND>(row + r * stride + k); });
         step(Count<0>{}, x);
-    }
-}
-
-// Calls body(Count<height>, first row) for tiles of at most 4 rows whose heights differ by one at most.
-template <class Body>
-INTBERT_INLINE void for_each_tile(std::size_t rows, Body body) {
-    std::size_t row = 0;
-    for (std::size_t left = (rows + tile_rows - 1) / tile_rows; left > 0; --left) {
-        const std::size_t height = (rows - row + left - 1) / left;
-        switch (height) {
-            case 4: body(Count<4>{}, row); break;
-            case 3: body(Count<3>{}, row); break;
-            case 2: body(Count<2>{}, row); break;
-            default: body(Count<1>{}, row); break;
-        }
-        row += height;
     }
 }
 

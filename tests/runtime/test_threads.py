@@ -21,7 +21,7 @@ def test_plan_takes_the_smaller_of_quota_and_cpus(allowed: int, quota: float, co
 def test_plan_says_why() -> None:
     """Whoever wonders about speed finds the number's reason."""
     assert "quota of 2 cores on 8" in plan_threads(Machine(allowed_cpus=8, quota_cores=2.0)).reason
-    assert "as configured" in plan_threads(Machine(allowed_cpus=8, quota_cores=2.0), threads=4).reason
+    assert "as configured" in plan_threads(Machine(allowed_cpus=8, quota_cores=4.0), threads=4).reason
 
 
 def test_configured_numbers_win() -> None:
@@ -37,6 +37,13 @@ def test_impossible_plans_are_refused() -> None:
         plan_threads(machine, workers=3)
     with pytest.raises(ConfigError, match="negative"):
         plan_threads(machine, threads=-1)
+
+
+@pytest.mark.parametrize(("allowed", "quota", "limit"), [(8, 2.5, "there are 2"), (2, INFINITE, "there are 2")])
+def test_configured_threads_never_exceed_the_machine(allowed: int, quota: float, limit: str) -> None:
+    """Neither the quota nor the affinity: the error says what is asked for, what there is, and what to set."""
+    with pytest.raises(ConfigError, match=f"3 threads are configured, but {limit}.*INTBERT_THREADS"):
+        plan_threads(Machine(allowed_cpus=allowed, quota_cores=quota), threads=3)
 
 
 def test_this_machine_has_a_cpu() -> None:

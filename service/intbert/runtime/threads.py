@@ -30,16 +30,27 @@ def read_machine() -> Machine:
 
 
 def plan_threads(machine: Machine, *, threads: int = 0, workers: int = 0) -> ThreadPlan:
-    """0 chooses. More threads than the quota allows would be throttled all at once, so the quota is rounded down."""
+    """0 chooses. More threads than the quota allows would be throttled all at once: it is rounded down, never exceeded.
+
+    ConfigError when more threads are asked for than the machine allows, or more workers than threads.
+    """
     if threads < 0 or workers < 0:
         raise ConfigError(f"threads ({threads}) and workers ({workers}) must not be negative")
-    if threads:
-        cores, reason = threads, f"{threads} threads as configured"
-    elif machine.quota_cores < machine.allowed_cpus:
-        cores = max(1, int(machine.quota_cores + 1e-6))
-        reason = f"CPU quota of {machine.quota_cores:g} cores on {machine.allowed_cpus} allowed CPUs"
-    else:
-        cores, reason = machine.allowed_cpus, f"{machine.allowed_cpus} allowed CPUs, no smaller quota"
+    allowed, reason = _allowed(machine)
+    if threads > allowed:
+        raise ConfigError(
+            f"{threads} threads are configured, but there are {allowed} ({reason}): more would be throttled. "
+            f"Set INTBERT_THREADS to at most {allowed}, or to 0, or allow the process more"
+        )
+    cores, reason = (threads, f"{threads} threads as configured") if threads else (allowed, reason)
     if workers > cores:
         raise ConfigError(f"{workers} workers need as many threads, but there are {cores} ({reason})")
     return ThreadPlan(workers=workers or cores, threads_alone=cores, reason=reason)
+
+
+def _allowed(machine: Machine) -> tuple[int, str]:
+    """The most threads that may run at a time, and what limits them."""
+    if machine.quota_cores < machine.allowed_cpus:
+        cores = max(1, int(machine.quota_cores + 1e-6))
+        return cores, f"CPU quota of {machine.quota_cores:g} cores on {machine.allowed_cpus} allowed CPUs"
+    return machine.allowed_cpus, f"{machine.allowed_cpus} allowed CPUs, no smaller quota"

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = None
     admin_keys: SecretStr = SecretStr("")
     admin_keys_file: Path | None = None
+    traces_endpoint: str | None = None
     log_format: Literal["json", "console"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -66,10 +67,19 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("kernels", "classify_model", "qa_model", "api_keys_file", "admin_keys_file", mode="before")
+    @field_validator(
+        *("kernels", "classify_model", "qa_model", "api_keys_file", "admin_keys_file", "traces_endpoint"), mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _endpoint_is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://[^/\s]+(/\S*)?$", value):
+            raise ValueError("is no address of a collector (OTLP over HTTP); give one like http://localhost:4318")
+        return value
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:

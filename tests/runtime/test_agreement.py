@@ -19,7 +19,7 @@ def opinion(variant: str, labels: list[str], logits: list[list[float]], *, scale
         digests=None,
         logits=(),
         labels=("a", "b"),
-        timings=Timings(tokenize_s=0, queue_s=0, compute_s=0, postprocess_s=0),
+        timings=Timings(begun_s=0, tokenize_s=0, queue_s=0, compute_s=0, computed_s=0, postprocess_s=0),
     )
     outputs = [
         Output(logits=np.array(row), queue_s=0, compute_s=0, batch_tokens=3, batch_sequences=1) for row in logits

@@ -98,6 +98,7 @@ def _record(exchange: Exchange, metrics: Metrics, result: Result) -> None:
     model = result.model
     exchange.target = Target(model=model.name, version=model.version, variant=model.variant)
     exchange.tokens = sum(usage.tokens for usage in result.usage)
+    exchange.timings.append((model.variant, result.timings))
     metrics.request_answered(
         target=exchange.target,
         durations=durations_of(result.timings),

@@ -5,12 +5,11 @@ import platform
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as distribution_version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -38,23 +37,37 @@ from intbert.config import Settings
 from intbert.errors import IntbertError
 from intbert.runtime.service import InferenceService
 from intbert.telemetry.metrics import Metrics, Target
+from intbert.telemetry.traces import Traces
+from intbert.version import package_version
 
 Route = Callable[[Request], Awaitable[Response]]
 Handler = Callable[..., Response | Awaitable[Response]]
+TRACES_CLOSE_S = 3.0  # for the spans that are left, while a collector may be gone
+# Newer FastAPIs export traces, metrics and logs by themselves where the environment names a collector. Ours are
+# `telemetry.traces`: with stages, without what a client sends.
+NO_TELEMETRY: TelemetryConfig = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
 DESCRIPTION = "Text classification and span answers by integer-only int8 models on CPUs, beside their FP32 originals."
 
 
 def create_app(
-    service: InferenceService, settings: Settings, metrics: Metrics, logger: FilteringBoundLogger
+    service: InferenceService,
+    settings: Settings,
+    metrics: Metrics,
+    logger: FilteringBoundLogger,
+    traces: Traces | None = None,
 ) -> FastAPI:
-    """`service` is started when the application starts, and closed when it ends; `metrics` must be its observer."""
+    """`service` is started when the application starts, and closed when it ends; `metrics` must be its observer.
+
+    `traces` are closed after it.
+    """
     app = FastAPI(
         title="intbert",
         version=package_version(),
         description=DESCRIPTION,
         docs_url=None,  # they load their scripts from another site
         redoc_url=None,
-        lifespan=lambda _app: _lifespan(service, settings, metrics, logger),
+        telemetry=NO_TELEMETRY,
+        lifespan=lambda _app: _lifespan(service, settings, metrics, logger, traces),
     )
     _add_inference(app, service, settings, metrics)
     add_adapters(app, Backend(service=service, settings=settings, metrics=metrics))
@@ -64,6 +77,7 @@ def create_app(
     app.add_middleware(
         ExchangeMiddleware,
         metrics=metrics,
+        traces=traces,
         logger=logger,
         draining=lambda: service.status().state == "draining",
         requests_max=settings.max_requests,
@@ -72,17 +86,13 @@ def create_app(
     return app
 
 
-def package_version() -> str:
-    """Of the installed package; "unknown" in a checkout that was not installed."""
-    try:
-        return distribution_version("intbert")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 @asynccontextmanager
 async def _lifespan(
-    service: InferenceService, settings: Settings, metrics: Metrics, logger: FilteringBoundLogger
+    service: InferenceService,
+    settings: Settings,
+    metrics: Metrics,
+    logger: FilteringBoundLogger,
+    traces: Traces | None,
 ) -> AsyncIterator[None]:
     """Load beside the event loop, so that probes are answered meanwhile; close within the bound."""
     loading = asyncio.create_task(asyncio.to_thread(_start, service, metrics, logger))
@@ -92,6 +102,8 @@ async def _lifespan(
         finished = await asyncio.to_thread(service.close, settings.drain_timeout_s)
         logger.info("stopped", everything_answered=finished)
         await loading
+        if traces is not None:
+            await asyncio.to_thread(traces.close, TRACES_CLOSE_S)
 
 
 def _start(service: InferenceService, metrics: Metrics, logger: FilteringBoundLogger) -> None:

@@ -37,6 +37,7 @@ def _record(exchange: Exchange, metrics: Metrics, comparison: Comparison) -> Non
     exchange.target = Target(model=model.name, version=model.version)
     exchange.tokens = sum(usage.tokens for usage in comparison.usage)
     for index, run in enumerate(comparison.runs):
+        exchange.timings.append((run.key.variant, run.result.timings))
         metrics.request_answered(
             target=Target(model=model.name, version=model.version, variant=run.key.variant),
             durations=durations_of(run.result.timings),

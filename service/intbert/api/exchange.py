@@ -13,8 +13,11 @@ from structlog.typing import FilteringBoundLogger
 
 from intbert.api.adapters.errors import failure
 from intbert.api.errors import judge
+from intbert.api.spans import stages_of
 from intbert.errors import OverloadedError
+from intbert.runtime.answers import Timings
 from intbert.telemetry.metrics import Metrics, Target
+from intbert.telemetry.traces import TracedRequest, Traces
 
 BUSY_RETRY_MS = 1000
 ROUTINE = frozenset({"/livez", "/readyz", "/startupz", "/metrics", "/v2/health/live", "/v2/health/ready"})
@@ -29,6 +32,8 @@ class Exchange:
     request_id: str
     target: Target = field(default_factory=Target)
     tokens: int = 0
+    timings: list[tuple[str, Timings]] = field(default_factory=list)  # of each variant that answered
+    trace_id: str = ""  # empty without traces
     status: int = 0
     error: Exception | None = None
 
@@ -44,12 +49,14 @@ class ExchangeMiddleware:
         app: ASGIApp,
         *,
         metrics: Metrics,
+        traces: Traces | None,
         logger: FilteringBoundLogger,
         draining: Callable[[], bool],
         requests_max: int,
     ) -> None:
         self._app = app
         self._metrics = metrics
+        self._traces = traces
         self._logger = logger
         self._draining = draining
         self._counted = frozenset(metrics.endpoints)
@@ -60,7 +67,7 @@ class ExchangeMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started_s = time.perf_counter()
+        started_s = time.monotonic()
         exchange = Exchange(request_id=_request_id(scope))
         scope.setdefault("state", {})["exchange"] = exchange
         endpoint = endpoint_of(scope["path"])
@@ -70,10 +77,12 @@ class ExchangeMiddleware:
         try:
             await self._answer(scope, receive, send, exchange, full=counted and self._inflight > self._requests_max)
         finally:
-            duration_s = time.perf_counter() - started_s
+            duration_s = time.monotonic() - started_s
             if counted:
                 self._enter(-1)
                 self._count(endpoint, exchange, duration_s)
+                if self._traces is not None:
+                    exchange.trace_id = self._traces.add(_traced(scope, exchange, endpoint, started_s=started_s))
             self._log(scope, exchange, duration_s)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, exchange: Exchange, *, full: bool) -> None:
@@ -115,6 +124,8 @@ class ExchangeMiddleware:
         fields = {"method": scope["method"], "path": scope["path"][:200], "status": exchange.status or 499}
         if exchange.target.model:
             fields |= {"model": exchange.target.model, "variant": exchange.target.variant, "tokens": exchange.tokens}
+        if exchange.trace_id:
+            fields["trace_id"] = exchange.trace_id
         if exchange.error is not None:
             fields["code"] = getattr(exchange.error, "code", "internal")
         getattr(self._logger, level)("request", request_id=exchange.request_id, duration_ms=duration_s * 1000, **fields)
@@ -123,6 +134,38 @@ class ExchangeMiddleware:
 def endpoint_of(path: str) -> str:
     """The label of a path in the metrics: the path itself, but one for all models of the Open Inference Protocol."""
     return "/v2/infer" if V2_INFER.fullmatch(path) else path
+
+
+def _traced(scope: Scope, exchange: Exchange, endpoint: str, *, started_s: float) -> TracedRequest:
+    target, status = exchange.target, exchange.status or 499
+    attributes: dict[str, str | int] = {
+        "http.request.method": scope["method"],
+        "http.response.status_code": status,
+        "http.route": endpoint,
+        "url.path": scope["path"][:200],
+        "url.scheme": scope["scheme"],
+        "intbert.request_id": exchange.request_id,
+        "intbert.model": target.model,
+        "intbert.version": target.version,
+        "intbert.variant": target.variant,
+        "intbert.tokens": exchange.tokens,
+    }
+    if exchange.error is not None:
+        attributes["error.type"] = str(getattr(exchange.error, "code", "internal"))
+    return TracedRequest(
+        name=f"{scope['method']} {endpoint}",
+        headers=scope["headers"],
+        begun_s=started_s,
+        ended_s=time.monotonic(),
+        attributes=attributes,
+        stages=stages_of(exchange.timings),
+        fault=_is_fault(status),
+    )
+
+
+def _is_fault(status: int) -> bool:
+    """Ours, and none that passes by itself."""
+    return status >= 500 and status != 503
 
 
 def _failure(scope: Scope, exchange: Exchange, error: Exception) -> Response:
@@ -136,7 +179,7 @@ def _too_busy(requests_max: int) -> OverloadedError:
 
 def _level(scope: Scope, exchange: Exchange) -> str:
     """Our faults are errors; probes and scrapes that find nothing wrong would only hide the rest."""
-    if exchange.status >= 500 and exchange.status != 503:
+    if _is_fault(exchange.status):
         return "error"
     return "debug" if scope["path"] in ROUTINE and exchange.status == 200 else "info"
 

@@ -55,7 +55,7 @@ def drop_newcomers(listener: socket.socket) -> None:
 def serve(app: FastAPI, service: InferenceService, settings: Settings, logger: FilteringBoundLogger) -> None:
     """Serve until SIGTERM or SIGINT. A second signal stops waiting for idle clients, a third for all."""
     listener = bind(settings)
-    log_libraries(["uvicorn.error"], logger, level="warning")
+    log_libraries(["uvicorn.error", "opentelemetry"], logger, level="warning")
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -1,6 +1,6 @@
 """serve, classify."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -8,6 +8,10 @@ from intbert.cli.options import AsJson, Kernels, Store, Threads, Version, runnin
 from intbert.cli.output import print_json, print_table
 from intbert.config import Settings, load_settings, variables
 from intbert.errors import InputError
+from intbert.version import package_version
+
+if TYPE_CHECKING:
+    from intbert.telemetry.traces import Traces
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -56,9 +60,19 @@ def _serve(settings: Settings) -> None:
 
     choose_kernels(settings.kernels)  # a name that can't be had is refused now: unlike a store, it won't change
     logger = make_logger(log_format=settings.log_format, level=settings.log_level)
+    traces = _make_traces(settings)
     metrics = Metrics(CollectorRegistry())
     service = InferenceService(service_settings(settings), metrics)
-    serve_app(create_app(service, settings, metrics, logger), service, settings, logger)
+    serve_app(create_app(service, settings, metrics, logger, traces), service, settings, logger)
+
+
+def _make_traces(settings: Settings) -> "Traces | None":
+    """Only with an endpoint is anything of OpenTelemetry imported."""
+    if settings.traces_endpoint is None:
+        return None
+    from intbert.telemetry.traces import Traces
+
+    return Traces(settings.traces_endpoint, version=package_version())
 
 
 def classify(

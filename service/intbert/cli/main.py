@@ -2,14 +2,13 @@
 
 import os
 import sys
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as distribution_version
 from typing import Annotated
 
 import typer
 
 from intbert.cli import ask, build, doctor, inference, measure, models
 from intbert.errors import ConfigError, InputError, IntbertError, KernelError, NotFoundError
+from intbert.version import package_version
 
 USAGE_EXIT = 2
 FAILURE_EXIT = 1
@@ -62,14 +61,6 @@ def _program(
     ] = False,
 ) -> None:
     """Integer-only int8 inference for BERT-family models on CPUs, beside the FP32 original."""
-
-
-def package_version() -> str:
-    """Of the installed package; "unknown" in a checkout that was not installed."""
-    try:
-        return distribution_version("intbert")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def main() -> None:

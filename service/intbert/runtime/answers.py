@@ -31,11 +31,16 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Timings:
-    """Seconds of one request; of several inputs the longest wait and the longest compute."""
+    """Seconds of one request; of several inputs the longest wait and the longest compute.
 
+    `begun_s`, `computed_s`: when the first stage began and when all logits were there, in monotonic time.
+    """
+
+    begun_s: float
     tokenize_s: float
     queue_s: float
     compute_s: float
+    computed_s: float
     postprocess_s: float
 
 

@@ -96,9 +96,11 @@ class Clock:
     def timings(self, outputs: Sequence[Output]) -> Timings:
         """Call when the answer is complete."""
         return Timings(
+            begun_s=self._begun_s,
             tokenize_s=self._tokenized_s - self._begun_s,
             queue_s=max(output.queue_s for output in outputs),
             compute_s=max(output.compute_s for output in outputs),
+            computed_s=self._computed_s,
             postprocess_s=time.monotonic() - self._computed_s,
         )
 

@@ -1,6 +1,7 @@
 """The models that are served: opened packages, their tokenizers, and the engines of their variants."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import Lock
@@ -123,11 +124,13 @@ class Catalog:
         names = self._store.models()
         if not names:
             raise ConfigError(f"the store {self._store.root} holds no model; build one with `intbert build`")
-        for name in names:
-            version = self._store.versions(name)[-1]
-            model = self._open(name, version)
+        with ThreadPoolExecutor(max_workers=self._pool_threads) as threads:  # hashing, most of it, holds no lock
+            newest = list(threads.map(lambda name: self._read(name, self._store.versions(name)[-1]), names))
+        for model in newest:
+            key = model.key("")
+            self._models[key.model, key.version] = model
             self._make_ready(model)
-            self._active[name] = version
+            self._active[key.model] = key.version
         for task, name in self._default_models.items():
             if name not in self._active or self._task(name) != task:
                 raise ConfigError(
@@ -287,11 +290,14 @@ class Catalog:
             return model
         with self._open_lock:
             if (name, version) not in self._models:
-                package = self._store.open(name, version)
-                tokenizer = package.tokenizer()
-                _check_vocabulary(package, tokenizer)
-                self._models[name, version] = LoadedModel(package=package, tokenizer=tokenizer)
+                self._models[name, version] = self._read(name, version)
             return self._models[name, version]
+
+    def _read(self, name: str, version: str) -> LoadedModel:
+        package = self._store.open(name, version)
+        tokenizer = package.tokenizer()
+        _check_vocabulary(package, tokenizer)
+        return LoadedModel(package=package, tokenizer=tokenizer)
 
 
 def describe(

@@ -25,7 +25,7 @@ def running_server(*, store: Path, ready_s: float = 60.0) -> Iterator[str]:
     """Start `intbert serve` on loopback, yield its address when it is ready, end it with SIGTERM."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    program = "from intbert.cli import main; main()"
+    program = "from intbert.cli.entry import main; main()"
     command = [sys.executable, "-c", program, "serve", "--store", str(store), "--port", str(port)]
     with tempfile.TemporaryFile(mode="w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - our own program, no shell

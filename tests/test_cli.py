@@ -14,7 +14,7 @@ from unittest.mock import patch
 import onnx
 import pytest
 
-from intbert.cli import main
+from intbert.cli.entry import main
 from tests.api.packages import reference_digest, write_tiny, write_tiny_qa
 
 HEAVY = ("torch", "transformers", "datasets", "accelerate")
@@ -330,7 +330,7 @@ def test_version_and_help() -> None:
 def test_no_training_library_is_imported(store: Path, examples: Path, arguments: list[str]) -> None:
     """What runs in production runs without torch: read off sys.modules after the command."""
     code = (
-        "import sys\nfrom intbert.cli import main\n"
+        "import sys\nfrom intbert.cli.entry import main\n"
         "try:\n main()\nexcept SystemExit as end:\n assert not end.code, end.code\n"
         f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\nassert not loaded, loaded\n"
     )

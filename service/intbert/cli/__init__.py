@@ -1,5 +1,1 @@
 """The command line. Each command imports what it needs when it runs, so none pays for another's libraries."""
-
-from intbert.cli.main import main
-
-__all__ = ["main"]

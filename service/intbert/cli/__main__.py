@@ -1,6 +1,6 @@
 """`python -m intbert.cli`: the same as `intbert`."""
 
-from intbert.cli.main import main
+from intbert.cli.entry import main
 
 if __name__ == "__main__":
     main()

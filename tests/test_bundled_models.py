@@ -1,5 +1,6 @@
 """The models that every newcomer meets first, through a real server: `make serve` of this checkout."""
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,9 @@ import httpx
 import pytest
 
 from intbert.model.store import ModelStore
+from intbert.runtime.batch import RaggedBatch, TokenSequence
+from intbert.runtime.engines import load_engine
+from loadtest.startup import resident_mib
 from tests.api.conftest import run_server
 
 MODEL_STORE = Path(__file__).parents[1] / "model_store"
@@ -50,6 +54,19 @@ def test_the_store_holds_both_tasks() -> None:
     for package in packages:
         assert {"int8", "fp32"} <= set(package.manifest.variants)
         assert package.manifest.card.measured["verification"]["identical"] is True  # type: ignore[index,call-overload]
+
+
+def test_the_weights_are_in_memory_once_whatever_the_number_of_workers() -> None:
+    """Sixteen workers' sessions, each of which has computed, need less than half of the weights together."""
+    package = ModelStore(MODEL_STORE).open("sst2-minilm-l6")
+    engine = load_engine(package, "int8")
+    batch = RaggedBatch.of([TokenSequence.of([101, 2023, 2003, 1037, 2143, 102])])
+    engine.session(1).run(batch)
+    before_mib = resident_mib(os.getpid())
+    sessions = [engine.session(1) for _ in range(16)]
+    for session in sessions:
+        session.run(batch)
+    assert resident_mib(os.getpid()) - before_mib < engine.weights_bytes / 2**20 / 2
 
 
 @pytest.mark.parametrize("variant", ["int8", "fp32"])

@@ -89,7 +89,7 @@ def random_scales(model: Model, state: dict[str, Any]) -> Scales:
     """Layers of random weights differ by chance only: two are calibrated, the others take the second's scales."""
     short = BertForSequenceClassification(config_of(replace(model, layers=CALIBRATED_LAYERS)))
     short.load_state_dict(state, strict=False)
-    scales = calibrated_scales(short, calibration_batches(model), rows_max=CALIBRATION_ROWS)
+    scales = calibrated_scales(short, calibration_batches(model), rows_max=CALIBRATION_ROWS).scales
     first, second = scales.layers
     return replace(scales, layers=(first, *[second] * (model.layers - 1)))
 

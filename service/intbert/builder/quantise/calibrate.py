@@ -1,11 +1,11 @@
 """Calibration: real activation ranges of a float model on real texts, and the scales that cost least.
 
 Ranges that only saturate (16-bit residual, residual sums, GELU input) come from maxima; 8-bit scales from a search for
-the least error of the linear layer that reads them. Padding never enters a statistic.
+the least error of the linear layer that reads them.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,97 +13,43 @@ from transformers import BertForQuestionAnswering, BertForSequenceClassification
 
 from intbert.arithmetic.bounds import GELU_RANGE_SHIFT_MAX
 from intbert.arithmetic.gelu import UNITS_PER_ONE
-from intbert.builder.quantise.export import embedding_sum_scale, realise, sum_scale
+from intbert.builder.quantise.export import FINER, embedding_sum_scale, realise, sum_scale
 from intbert.builder.quantise.modules import QuantisedModel
+from intbert.builder.quantise.observer import Batch, Observer, Site
+from intbert.builder.quantise.outliers import (
+    EXECUTED,
+    GELU_LEVELS,
+    GELU_ZERO_POINT,
+    Reading,
+    TensorChoice,
+    Tool,
+    choose,
+    head_steps,
+    residual_choice,
+    with_zero_point,
+)
 from intbert.builder.quantise.real import RealModel, Vector, real_model, state_dict
 from intbert.model.scales import LayerScales, NormScales, Scales, gelu_input_scale
 
-Batch = Mapping[str, Tensor]
-
 RESIDUAL_MARGIN = 1.4
 GELU_INPUT_MARGIN = 1.2
-BUFFER = 16  # rows kept before thinning, in multiples of the rows searched with
-ALPHAS = (0.4, 0.55, 0.7, 0.85, 1.0)
-CLIPS = (1.0, 0.85, 0.7, 0.55, 0.4)
-HEAD_CLIPS = tuple(1 - 0.04 * step for step in range(16))
-ZERO_POINTS = (8, 16, 24, 32, 44, 60)
 
 
-@dataclass(kw_only=True)
-class Site:
-    """What was seen of one tensor: the largest magnitude of each channel, and some rows."""
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Scales that the integer engine executes, and what was measured to find them."""
 
-    rows_max: int
-    absmax: Tensor
-    rows: list[Tensor] = field(default_factory=list)
-
-    def see(self, values: Tensor) -> None:
-        """values: (tokens, channels), unpadded."""
-        largest = values.abs().amax(dim=0)
-        self.absmax = torch.maximum(self.absmax, largest)
-        self.rows.append(values[:: -(-len(values) // self.rows_max)].clone())
-        if sum(len(rows) for rows in self.rows) > BUFFER * self.rows_max:
-            self.rows = [self.sample()]
-
-    def sample(self) -> Tensor:
-        """(rows, channels), at most rows_max, evenly spaced over what was kept."""
-        rows = torch.cat(self.rows)
-        return rows[:: -(-len(rows) // self.rows_max)]
-
-    def largest(self) -> float:
-        """Over all channels."""
-        return float(self.absmax.max())
+    scales: Scales
+    tensors: tuple[TensorChoice, ...]
 
 
-class Observer:
-    """Forward hooks on a Hugging Face BERT that record the inputs and outputs of its linear layers and LayerNorms."""
-
-    def __init__(self, model: nn.Module, rows_max: int) -> None:
-        self._rows_max = rows_max
-        self._mask: Tensor | None = None
-        self.inputs: dict[str, Site] = {}
-        self.outputs: dict[str, Site] = {}
-        self._handles = [
-            module.register_forward_hook(self._hook(name.removeprefix("bert.")))
-            for name, module in model.named_modules()
-            if isinstance(module, nn.Linear | nn.LayerNorm)
-        ]
-
-    def _hook(self, name: str):  # type: ignore[no-untyped-def]  # torch's hook protocol is untyped
-        def see(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            for sites, values in ((self.inputs, inputs[0]), (self.outputs, output)):
-                if values.dim() == 3 and self._mask is not None:
-                    site = sites.setdefault(
-                        name, Site(rows_max=self._rows_max, absmax=values.new_zeros(values.shape[-1]))
-                    )
-                    site.see(values.detach().float()[self._mask])
-
-        return see
-
-    def run(self, model: nn.Module, batches: Iterable[Batch]) -> int:
-        """Forward all batches; the number of tokens seen. Raises ValueError when there are none."""
-        tokens = 0
-        with torch.no_grad():
-            for batch in batches:
-                self._mask = batch["attention_mask"].bool()
-                tokens += int(self._mask.sum())
-                names = ("input_ids", "attention_mask", "token_type_ids")
-                model(**{name: batch[name] for name in names if name in batch})
-        if tokens == 0:
-            raise ValueError("calibration needs at least one batch with one token")
-        return tokens
-
-    def close(self) -> None:
-        """Remove the hooks."""
-        for handle in self._handles:
-            handle.remove()
-
-
-def calibrated_scales(model: nn.Module, batches: Iterable[Batch], rows_max: int = 640) -> Scales:
+def calibrated_scales(
+    model: nn.Module, batches: Iterable[Batch], rows_max: int = 640, tools: tuple[Tool, ...] = EXECUTED
+) -> Calibration:
     """Realised scales of a Hugging Face BERT with a classification or span QA head.
 
     batches: input_ids, attention_mask, token_type_ids, each (sequences, tokens); a few hundred texts do. rows_max:
-    tokens kept of each tensor for the search of 8-bit scales.
+    tokens kept of each tensor for the search of 8-bit scales. tools: what may be taken against outlier channels.
     """
     real = real_model(model.state_dict(), heads=int(model.config.num_attention_heads))  # type: ignore[union-attr,arg-type]
     observer = Observer(model, rows_max)
@@ -114,69 +60,142 @@ def calibrated_scales(model: nn.Module, batches: Iterable[Batch], rows_max: int 
     finally:
         observer.close()
         model.train(training)
-    return realise(real, _scales(real, observer))
+    search = _Search(real, observer, tools)
+    scales = realise(real, search.scales())
+    return Calibration(scales=scales, tensors=tuple(search.tensors))
 
 
-def calibrate(model: QuantisedModel, batches: Iterable[Batch], rows_max: int = 640) -> None:
+def calibrate(model: QuantisedModel, batches: Iterable[Batch], rows_max: int = 640) -> Calibration:
     """Find the scales of a quantised model on `batches`, at its current parameters, and set them."""
     pooled = model.pooler is not None
     float_model: nn.Module = (BertForSequenceClassification if pooled else BertForQuestionAnswering)(model.config)
     state = {name: torch.from_numpy(values) for name, values in state_dict(model.real()).items()}
     float_model.load_state_dict(state, strict=False)
     float_model.to(model.output.weight.device)
-    model.set_scales(calibrated_scales(float_model, batches, rows_max))
+    calibration = calibrated_scales(float_model, batches, rows_max)
+    model.set_scales(calibration.scales)
+    return calibration
 
 
-def _scales(real: RealModel, seen: Observer) -> Scales:
-    layers: list[LayerScales] = []
-    first = real.layers[0].qkv.weight if real.layers else _last_reader(real)
-    before = embedding_norm = _norm_scales(seen.outputs["embeddings.LayerNorm"], first)
-    for index in range(len(real.layers)):
-        following = real.layers[index + 1].qkv.weight if index + 1 < len(real.layers) else _last_reader(real)
-        layers.append(_layer_scales(real, seen, index, before, following))
-        before = layers[-1].ffn_norm
-    return Scales(
-        embedding_sum=embedding_sum_scale(real),
-        embedding_norm=embedding_norm,
-        layers=tuple(layers),
-        pooler_weight=None,
-        logit=1.0,
-    )
+class _Search:
+    """The scales of every tensor in turn, with a record of how each was found."""
+
+    def __init__(self, real: RealModel, seen: Observer, tools: tuple[Tool, ...]) -> None:
+        self._real, self._seen, self._tools = real, seen, tools
+        self.tensors: list[TensorChoice] = []
+
+    def scales(self) -> Scales:
+        """Wished scales, those of weights unset."""
+        attention = [self._attention(index) for index in range(len(self._real.layers))]
+        readers = [
+            _Reader(weight=layer.qkv.weight, unit_max=torch.cat(found[:3]).repeat_interleave(self._head_dim) / 2)
+            for layer, (*found, _) in zip(self._real.layers, attention, strict=True)
+        ]
+        output = self._real.output if self._real.pooler is None else self._real.pooler
+        readers.append(_Reader(weight=output.weight))
+        before = embedding_norm = self._norm("embedding_norm", "embeddings.LayerNorm", readers[0])
+        layers: list[LayerScales] = []
+        for index, (heads, following) in enumerate(zip(attention, readers[1:], strict=True)):
+            layers.append(self._layer(index, heads, before, following))
+            before = layers[-1].ffn_norm
+        return Scales(
+            embedding_sum=embedding_sum_scale(self._real),
+            embedding_norm=embedding_norm,
+            layers=tuple(layers),
+            pooler_weight=None,
+            logit=1.0,
+        )
+
+    @property
+    def _head_dim(self) -> int:
+        return self._real.channels // self._real.heads
+
+    def _attention(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(a,) steps of query, key, value, context."""
+        module, name = f"encoder.layer.{index}.attention", f"layers.{index}"
+        query, key, value = (
+            self._heads(f"{name}.{part}", self._seen.outputs[f"{module}.self.{part}"])
+            for part in ("query", "key", "value")
+        )
+        return query, key, value, self._heads(f"{name}.context", self._seen.inputs[f"{module}.output.dense"])
+
+    def _layer(
+        self, index: int, heads: tuple[Tensor, Tensor, Tensor, Tensor], before: NormScales, following: "_Reader"
+    ) -> LayerScales:
+        layer, module, name = self._real.layers[index], f"encoder.layer.{index}", f"layers.{index}"
+        inputs, outputs = self._seen.inputs, self._seen.outputs
+        query, key, value, context = (_vector(steps) for steps in heads)
+        ffn_input = _Reader(weight=layer.ffn_input.weight, unit_max=gelu_input_scale(GELU_RANGE_SHIFT_MAX) * FINER)
+        attention_norm = self._norm(f"{name}.attention_norm", f"{module}.attention.output.LayerNorm", ffn_input)
+        range_shift = gelu_range_shift(outputs[f"{module}.intermediate.dense"].largest())
+        gelu_output, zero_point = self._gelu(
+            f"{name}.gelu", inputs[f"{module}.output.dense"], layer.ffn_output.weight, gelu_input_scale(range_shift)
+        )
+        ffn_norm = self._norm(f"{name}.ffn_norm", f"{module}.output.LayerNorm", following)
+        unset = query[:0]
+        return LayerScales(
+            qkv_weight=unset,
+            query=query,
+            key=key,
+            value=value,
+            context=context,
+            attention_output_weight=unset,
+            attention_sum=sum_scale(before.residual, inputs[f"{module}.attention.output.LayerNorm"].largest()),
+            attention_norm=attention_norm,
+            ffn_input_weight=unset,
+            gelu_range_shift=range_shift,
+            gelu_output=gelu_output,
+            gelu_zero_point=zero_point,
+            ffn_output_weight=unset,
+            ffn_sum=sum_scale(attention_norm.residual, inputs[f"{module}.output.LayerNorm"].largest()),
+            ffn_norm=ffn_norm,
+        )
+
+    def _norm(self, name: str, module: str, reader: "_Reader") -> NormScales:
+        site = self._seen.outputs[module]
+        residual = site.largest() * RESIDUAL_MARGIN / (2**15 - 1)
+        reading = Reading(
+            rows=site.sample(),
+            absmax=site.absmax,
+            weight=_tensor(reader.weight),
+            finest=residual,
+            levels=127,
+            low=-127,
+            high=127,
+            unit_max=reader.unit_max,
+        )
+        view = choose(reading, self._tools)
+        self.tensors.append(TensorChoice(tensor=f"{name}.view", tool=view.tool, errors=view.errors))
+        self.tensors.append(residual_choice(f"{name}.residual", reading.rows, residual))
+        return NormScales(residual=residual, view=_vector(view.step))
+
+    def _gelu(self, name: str, site: Site, reader: Vector, finest: float) -> tuple[Vector, int]:
+        reading = Reading(
+            rows=site.sample(),
+            absmax=site.absmax,
+            weight=_tensor(reader),
+            finest=finest,
+            levels=GELU_LEVELS,
+            low=-GELU_ZERO_POINT,
+            high=255 - GELU_ZERO_POINT,
+        )
+        choice = choose(reading, self._tools)
+        self.tensors.append(TensorChoice(tensor=name, tool=choice.tool, errors=choice.errors))
+        step, zero_point = with_zero_point(reading, choice)
+        return _vector(step), zero_point
+
+    def _heads(self, name: str, site: Site) -> Tensor:
+        step, choice = head_steps(name, site.sample(), self._real.heads)
+        self.tensors.append(choice)
+        return step
 
 
-def _last_reader(real: RealModel) -> Vector:
-    return (real.output if real.pooler is None else real.pooler).weight
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """The matrix that reads a LayerNorm's view, and the coarsest unit that its accumulators may have."""
 
-
-def _layer_scales(real: RealModel, seen: Observer, index: int, before: NormScales, following: Vector) -> LayerScales:
-    layer, prefix = real.layers[index], f"encoder.layer.{index}"
-    query, key, value = (
-        head_scales(seen.outputs[f"{prefix}.attention.self.{part}"].sample(), real.heads)
-        for part in ("query", "key", "value")
-    )
-    attention_norm = _norm_scales(seen.outputs[f"{prefix}.attention.output.LayerNorm"], layer.ffn_input.weight)
-    ffn_norm = _norm_scales(seen.outputs[f"{prefix}.output.LayerNorm"], following)
-    gelu_site = seen.inputs[f"{prefix}.output.dense"]
-    range_shift = gelu_range_shift(seen.outputs[f"{prefix}.intermediate.dense"].largest())
-    gelu_output, zero_point = search_gelu(gelu_site, _tensor(layer.ffn_output.weight), gelu_input_scale(range_shift))
-    unset = query[:0]
-    return LayerScales(
-        qkv_weight=unset,
-        query=query,
-        key=key,
-        value=value,
-        context=head_scales(seen.inputs[f"{prefix}.attention.output.dense"].sample(), real.heads),
-        attention_output_weight=unset,
-        attention_sum=sum_scale(before.residual, seen.inputs[f"{prefix}.attention.output.LayerNorm"].largest()),
-        attention_norm=attention_norm,
-        ffn_input_weight=unset,
-        gelu_range_shift=range_shift,
-        gelu_output=gelu_output,
-        gelu_zero_point=zero_point,
-        ffn_output_weight=unset,
-        ffn_sum=sum_scale(attention_norm.residual, seen.inputs[f"{prefix}.output.LayerNorm"].largest()),
-        ffn_norm=ffn_norm,
-    )
+    weight: Vector
+    unit_max: Tensor | float = torch.inf
 
 
 def gelu_range_shift(largest: float) -> int:
@@ -188,67 +207,6 @@ def gelu_range_shift(largest: float) -> int:
         if largest * GELU_INPUT_MARGIN <= 2.0**shift * 2**14 / UNITS_PER_ONE:
             return shift
     return GELU_RANGE_SHIFT_MAX
-
-
-def _norm_scales(site: Site, reader_weight: Vector) -> NormScales:
-    residual = site.largest() * RESIDUAL_MARGIN / (2**15 - 1)
-    return NormScales(residual=residual, view=search_view(site, _tensor(reader_weight), residual))
-
-
-def head_scales(rows: Tensor, heads: int) -> Vector:
-    """(a,) scales of s8 heads with the least mean squared error. rows: (tokens, channels)."""
-    values = rows.view(len(rows), heads, -1).transpose(0, 1).reshape(heads, -1)
-    largest = values.abs().amax(dim=1).clamp_min(1e-6) / 127
-    best, best_error = largest, torch.full_like(largest, torch.inf)
-    for clip in HEAD_CLIPS:
-        step = (largest * clip)[:, None]
-        error = ((values / step).round().clamp(-127, 127) * step - values).square().sum(dim=1)
-        better = error < best_error
-        best, best_error = torch.where(better, step[:, 0], best), torch.where(better, error, best_error)
-    return _vector(best)
-
-
-def search_view(site: Site, weight: Tensor, finest: float) -> Vector:
-    """(n,) view scales with the least error of `weight`'s outputs: SmoothQuant's exponent and a clip, both searched."""
-    rows = site.sample()
-    expected = rows @ weight.T
-
-    def error(step: Tensor) -> float:
-        quantised = (rows / step).round().clamp(-127, 127)
-        return float((quantised @ fake_weight(weight * step).T - expected).square().sum())
-
-    steps = [(shape * clip / 127).clamp_min(finest) for shape in _shapes(site, weight) for clip in CLIPS]
-    return _vector(min(steps, key=error))
-
-
-def search_gelu(site: Site, weight: Tensor, finest: float) -> tuple[Vector, int]:
-    """((i,) scales, zero point) of the u8 GELU output with the least error of `weight`'s outputs."""
-    rows = site.sample()
-    expected = rows @ weight.T
-
-    def error(step: Tensor, zero_point: int) -> float:
-        quantised = (rows / step).round().clamp(-zero_point, 255 - zero_point)
-        return float((quantised @ fake_weight(weight * step).T - expected).square().sum())
-
-    steps = [(shape * clip / 230).clamp_min(finest) for shape in _shapes(site, weight) for clip in CLIPS]
-    best = min(steps, key=lambda step: error(step, 24))
-    zero_point = min(ZERO_POINTS, key=lambda candidate: error(best, candidate))
-    best = min((best * factor for factor in (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25)), key=lambda s: error(s, zero_point))
-    return _vector(best.clamp_min(finest)), zero_point
-
-
-def _shapes(site: Site, weight: Tensor) -> list[Tensor]:
-    """Candidate ranges of the channels: activation^alpha / weight^(1 - alpha), scaled to contain every activation."""
-    activation = site.absmax.clamp_min(float(site.absmax.max()) * 1e-4)
-    columns = weight.abs().amax(dim=0).clamp_min(float(weight.abs().max()) * 1e-3)
-    shapes = [activation**alpha / columns ** (1 - alpha) for alpha in ALPHAS]
-    return [shape * (activation / shape).max() for shape in shapes]
-
-
-def fake_weight(weight: Tensor) -> Tensor:
-    """Weights rounded to s8, per output channel."""
-    step = weight.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127
-    return (weight / step).round() * step
 
 
 def _tensor(values: Vector) -> Tensor:

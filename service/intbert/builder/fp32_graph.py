@@ -50,8 +50,8 @@ class GraphQuantiser(Protocol):
         site: where the tensor comes from, or `first_token` for the pooler. Called once for query, key and value.
         """
 
-    def matrix(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
-        """FP32 tensor (inputs, outputs) of the weight `name`, however it is stored."""
+    def matrix(self, writer: "GraphWriter", name: str, values: NDArray[np.float32], x: str) -> str:
+        """FP32 tensor (inputs, outputs) of the weight `name`, however it is stored; `x` is multiplied by it."""
 
     def bias(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
         """FP32 tensor (outputs,) of the bias `name`."""
@@ -79,21 +79,21 @@ class FloatStorage:
         """The tensor itself."""
         return tensor
 
-    def matrix(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
-        """In half precision with a Cast where that is wanted. BackboneError for a value that it can't hold."""
-        if not self._half:
-            return writer.initializer(values, name)
-        if not np.abs(values).max() <= HALF_PRECISION_MAX:
-            raise BackboneError(f"{name} has a value that half precision can't hold; export it in single precision")
-        return writer.node("Cast", writer.initializer(values.astype(np.float16), name), to=writer.float_type)
+    def matrix(self, writer: "GraphWriter", name: str, values: NDArray[np.float32], x: str) -> str:
+        """As a table."""
+        return self.table(writer, name, values)
 
     def bias(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
         """In single precision always."""
         return writer.initializer(values, name)
 
     def table(self, writer: "GraphWriter", name: str, values: NDArray[np.float32]) -> str:
-        """As a matrix."""
-        return self.matrix(writer, name, values)
+        """In half precision with a Cast where that is wanted. BackboneError for a value that it can't hold."""
+        if not self._half:
+            return writer.initializer(values, name)
+        if not np.abs(values).max() <= HALF_PRECISION_MAX:
+            raise BackboneError(f"{name} has a value that half precision can't hold; export it in single precision")
+        return writer.node("Cast", writer.initializer(values.astype(np.float16), name), to=writer.float_type)
 
     def rows(self, writer: "GraphWriter", name: str, tensor: str) -> str:
         """They are FP32 already."""
@@ -173,7 +173,7 @@ class GraphWriter:
             hidden, source = self.layer(hidden, source, mask, index), f"{index}.ffn_norm"
         shapes = self.span_head(hidden, source) if spans else self.label_head(hidden)
         outputs = [helper.make_tensor_value_info(name, kinds.FLOAT, shape) for name, shape in shapes.items()]
-        outputs += [helper.make_tensor_value_info(name, kinds.FLOAT, None) for name in self._extra_outputs]
+        outputs += [helper.make_tensor_value_info(name, kinds.FLOAT, ["rows", None]) for name in self._extra_outputs]
         graph = helper.make_graph(
             self._nodes,
             "bert",
@@ -267,7 +267,7 @@ class GraphWriter:
 
     def linear(self, x: str, name: str, site: str | None = None) -> str:
         """x W + b; the quantiser sees the sum when a site is named."""
-        weight = self._quantiser.matrix(self, f"{name}.weight", self._tensors[f"{name}.weight"].T)
+        weight = self._quantiser.matrix(self, f"{name}.weight", self._tensors[f"{name}.weight"].T, x)
         product = self.node("MatMul", x, weight)
         total = self.node("Add", product, self._quantiser.bias(self, f"{name}.bias", self._tensors[f"{name}.bias"]))
         return total if site is None else self.site(site, total)
@@ -289,8 +289,8 @@ class GraphWriter:
         return self._quantiser.linear_input(self, name, tensor)
 
     def output(self, name: str, tensor: str) -> None:
-        """Make an FP32 tensor one more output of the graph."""
-        self._extra_outputs.append(self.node("Identity", tensor, result=name))
+        """Make an FP32 tensor one more output of the graph: (rows, last axis)."""
+        self._extra_outputs.append(self.node("Flatten", tensor, result=name, axis=-1))
 
     def scalar(self, value: float) -> str:
         return self.initializer(np.float32(value), f"constant/{value}")

@@ -30,6 +30,7 @@ from intbert.arithmetic.gelu import gelu
 from intbert.arithmetic.layernorm import standardise
 from intbert.arithmetic.linear import narrow_to_s8
 from intbert.arithmetic.program import Program
+from intbert.arithmetic.relu import relu_to_u8
 from intbert.arithmetic.softmax import exp2_negative_q15, normalise_context, softmax_numerators
 from intbert.arithmetic.tanh import tanh_to_s8
 from tests.arithmetic.programs import Dimensions, extreme_program, random_batch, random_program
@@ -41,6 +42,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     for operation in (
         *(saturate8, saturate16, saturate22, shift_round, multiply_round_q15, multiply_high32, integer_sqrt),
         *(narrow_to_s8, standardise, exp2_negative_q15, softmax_numerators, normalise_context, gelu, tanh_to_s8),
+        relu_to_u8,
     )
 }
 
@@ -65,6 +67,13 @@ CASES = {
         ),
     ),
     "extreme": Case(make=extreme_program, seed=13, dimensions=SMALL),
+    "relu": Case(
+        make=random_program,
+        seed=14,
+        dimensions=Dimensions(
+            channels=24, heads=2, intermediate=40, layers=1, vocabulary=64, positions=48, labels=5, relu=True
+        ),
+    ),
 }
 
 
@@ -138,6 +147,7 @@ def _calls(rng: np.random.Generator) -> dict[str, list[tuple[Any, ...]]]:
         "normalise_context": [(sums, denominator, multiplier) for multiplier in (0, 2**20, 32767 * 128)],
         "gelu": [(s16, shift) for shift in range(5)],
         "tanh_to_s8": [(s16,)],
+        "relu_to_u8": [(s16, bits) for bits in (1, 6, 7)],
     }
 
 

@@ -40,6 +40,7 @@ class Dimensions:
     labels: int = 3
     pooler: bool = True
     position_offset: int = 0
+    relu: bool = False  # in the place of the pooler's tanh
 
 
 MINILM = Dimensions(
@@ -59,7 +60,8 @@ def random_program(seed: int, dimensions: Dimensions | None = None) -> Program:
         embedding_norm=_norm(rng, n),
         layers=tuple(_layer(rng, size) for _ in range(size.layers)),
         head=Head(
-            pooler=_narrow(rng, n, n, x_std=VIEW_STD, target_std=2048) if size.pooler else None,
+            pooler=_narrow(rng, n, n, x_std=VIEW_STD, target_std=6000 if size.relu else 2048) if size.pooler else None,
+            relu_guard_bits=6 if size.pooler and size.relu else None,
             output=_linear(rng, size.labels, n),
         ),
     )

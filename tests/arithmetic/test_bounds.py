@@ -47,7 +47,9 @@ def replaced(name: str, array: NDArray[Any]) -> Program:
 
 
 @pytest.mark.parametrize("make", [random_program, extreme_program])
-@pytest.mark.parametrize("dimensions", [Dimensions(), Dimensions(pooler=False, position_offset=2)])
+@pytest.mark.parametrize(
+    "dimensions", [Dimensions(), Dimensions(pooler=False, position_offset=2), Dimensions(relu=True)]
+)
 def test_good_programs_pass(make: Any, dimensions: Dimensions) -> None:
     """Realistic constants and constants at their bounds are accepted."""
     check_bounds(make(1, dimensions))
@@ -60,6 +62,15 @@ def test_each_bound_is_checked(name: str, value: int, message: str) -> None:
     array[(-1,) * array.ndim] = value
     with pytest.raises(BoundsError, match=message):
         check_bounds(replaced(name, array))
+
+
+@pytest.mark.parametrize("bits", [0, 8])
+def test_guard_bits_of_relu_are_checked(bits: int) -> None:
+    """ReLU drops at least one bit, and no more than leave it a range of 8 bits."""
+    tensors = random_program(1, Dimensions(relu=True)).tensors()
+    tensors["head.relu_guard_bits"] = np.asarray(bits, dtype=np.int32)
+    with pytest.raises(BoundsError, match=rf"head\.relu_guard_bits: values {bits}"):
+        check_bounds(Program.from_tensors(tensors))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from intbert.arithmetic import fixed, gelu, layernorm, linear, softmax, tanh
+from intbert.arithmetic import fixed, gelu, layernorm, linear, relu, softmax, tanh
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "arithmetic.md"
 EXAMPLE = re.compile(r"^(?P<call>\w+\(.*\)) -> (?P<result>.+)$")
@@ -26,7 +26,7 @@ NAMED = {
 
 def operations() -> dict[str, Callable[..., Any]]:
     """Every public function of the arithmetic by its name."""
-    modules = (fixed, gelu, layernorm, linear, softmax, tanh)
+    modules = (fixed, gelu, layernorm, linear, relu, softmax, tanh)
     return {
         name: value
         for module in modules
@@ -70,4 +70,5 @@ def test_every_primitive_has_an_example() -> None:
         "normalise_context",
         "gelu",
         "tanh_to_s8",
+        "relu_to_u8",
     }

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from intbert.arithmetic import encoder, gelu, layernorm, linear, softmax, tanh
+from intbert.arithmetic import encoder, gelu, layernorm, linear, relu, softmax, tanh
 from intbert.arithmetic.bounds import check_bounds
 from intbert.arithmetic.encoder import forward
 from intbert.arithmetic.program import Program
@@ -18,13 +18,24 @@ from tests.arithmetic.programs import Dimensions, extreme_program, random_batch,
 
 Operation = Callable[..., Any]
 WIDE = Dimensions(channels=1024, heads=16, intermediate=64, layers=1, positions=512)
+LANES = [
+    Dimensions(positions=512),
+    WIDE,
+    Dimensions(pooler=False, positions=512),
+    Dimensions(relu=True, positions=512),
+]
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32), lengths=st.lists(st.integers(1, 64), min_size=1, max_size=5), pooler=st.booleans())
-def test_batch_equals_singles(seed: int, lengths: list[int], pooler: bool) -> None:
+@given(
+    seed=st.integers(0, 2**32),
+    lengths=st.lists(st.integers(1, 64), min_size=1, max_size=5),
+    pooler=st.booleans(),
+    relu=st.booleans(),
+)
+def test_batch_equals_singles(seed: int, lengths: list[int], pooler: bool, relu: bool) -> None:
     """A sequence's logits do not depend on its companions."""
-    program = random_program(seed, Dimensions(pooler=pooler))
+    program = random_program(seed, Dimensions(pooler=pooler, relu=relu))
     token_ids, type_ids, cumulative_lengths = random_batch(seed, program, lengths)
     together = forward(program, token_ids, type_ids, cumulative_lengths)
     alone = [
@@ -41,6 +52,20 @@ def test_shape_of_logits(pooler: bool, rows: int) -> None:
     logits = forward(program, *random_batch(1, program, [1, 5]))
     assert logits.dtype == np.int32
     assert logits.shape == (rows, 3)
+
+
+def test_relu_head() -> None:
+    """Logits are the output layer of max(x, 0) at the pooler's scale: no offset, a negative input adds nothing."""
+    program = random_program(1, Dimensions(relu=True))
+    assert program.head.relu_guard_bits is not None
+    assert program.head.pooler is not None
+    view = np.random.default_rng(1).integers(-127, 128, (4, 32))
+    x16 = linear.narrow(linear.accumulate(view + 128, program.head.pooler), program.head.pooler)
+    real = np.maximum(x16 / 2**program.head.relu_guard_bits, 0)
+    assert 0 < (real == 0).mean() < 1
+    expected = np.minimum(real, 255) @ program.head.output.weight.T + program.head.output.bias
+    logits = encoder.head_logits(program.head, view, np.arange(5, dtype=np.int32))
+    assert np.abs(logits - expected).max() <= 0.5 * np.abs(program.head.output.weight.astype(int)).sum(axis=1).max()
 
 
 def test_position_offset_shifts_the_table() -> None:
@@ -94,7 +119,7 @@ def lane_checks(monkeypatch: pytest.MonkeyPatch) -> None:
         "multiply_round_q15", "multiply_high32", "saturate8", "saturate16", "saturate22", "shift_round", "integer_sqrt",
         "accumulate", "exact_product", "embed", "standardise", "normalise_context", "softmax_numerators", "gelu",
     )  # fmt: skip
-    for module in (encoder, gelu, layernorm, linear, softmax, tanh):
+    for module in (encoder, gelu, layernorm, linear, relu, softmax, tanh):
         for name in names:
             if name in vars(module):
                 monkeypatch.setattr(module, name, in_lanes(vars(module)[name]))
@@ -102,7 +127,7 @@ def lane_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("lane_checks")
 @pytest.mark.parametrize("make", [random_program, extreme_program])
-@pytest.mark.parametrize("dimensions", [Dimensions(positions=512), WIDE, Dimensions(pooler=False, positions=512)])
+@pytest.mark.parametrize("dimensions", LANES)
 def test_no_lane_overflows(make: Operation, dimensions: Dimensions) -> None:
     """With the bounds proved, 16-bit products see 16-bit operands and everything else fits 32 bits."""
     program = make(1, dimensions)

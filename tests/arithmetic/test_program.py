@@ -10,16 +10,17 @@ from intbert.arithmetic.program import Program
 from tests.arithmetic.programs import Dimensions, random_batch, random_program
 
 
-@pytest.mark.parametrize("pooler", [True, False])
-def test_round_trip(pooler: bool) -> None:
+@pytest.mark.parametrize("dimensions", [Dimensions(), Dimensions(relu=True), Dimensions(pooler=False)])
+def test_round_trip(dimensions: Dimensions) -> None:
     """Flattened and read again, a program has equal tensors of equal types and equal logits."""
-    program = random_program(1, Dimensions(pooler=pooler))
+    program = random_program(1, dimensions)
     tensors = program.tensors()
     again = Program.from_tensors(tensors)
     assert {name: (array.dtype, array.tolist()) for name, array in again.tensors().items()} == {
         name: (array.dtype, array.tolist()) for name, array in tensors.items()
     }
-    assert (again.head.pooler is not None) == pooler
+    assert (again.head.pooler is not None) == dimensions.pooler
+    assert (again.head.relu_guard_bits is not None) == dimensions.relu
     batch = random_batch(1, program, [3, 4])
     np.testing.assert_array_equal(forward(again, *batch), forward(program, *batch))
 
@@ -40,6 +41,14 @@ def test_surplus_tensor() -> None:
     """ValueError names the tensor."""
     with pytest.raises(ValueError, match=r"no integer program has: layers\.0\.extra"):
         Program.from_tensors(changed(**{"layers.0.extra": np.zeros(1, dtype=np.int8)}))
+
+
+def test_a_pooler_without_relu_has_no_tensor_for_it() -> None:
+    """A program with tanh is stored as it was before there was ReLU; ReLU without a pooler is a surplus tensor."""
+    assert "head.relu_guard_bits" not in random_program(1).tensors()
+    tensors = random_program(1, Dimensions(pooler=False)).tensors()
+    with pytest.raises(ValueError, match=r"no integer program has: head\.relu_guard_bits"):
+        Program.from_tensors(tensors | {"head.relu_guard_bits": np.asarray(6, dtype=np.int32)})
 
 
 def test_wrong_type() -> None:

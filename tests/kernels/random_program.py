@@ -20,7 +20,7 @@ class Case:
 
 
 def random_case(seed: int) -> Case:
-    """Any architecture: odd sizes, one head or many, with and without a pooler; every fourth program saturates."""
+    """Any architecture: odd sizes, one head or many, no pooler or one with tanh or ReLU; every fourth program saturates."""
     rng = np.random.Generator(np.random.PCG64(seed))
     make = extreme_program if rng.integers(4) == 0 else random_program
     program = make(seed, random_dimensions(rng))
@@ -41,6 +41,7 @@ def random_dimensions(rng: np.random.Generator) -> Dimensions:
         labels=int(rng.integers(1, 80)),
         pooler=bool(rng.integers(2)),
         position_offset=int(rng.choice([0, 2])),
+        relu=bool(rng.integers(2)),
     )
 
 

@@ -1,6 +1,7 @@
 """The integer program as an ONNX graph: the reference's bits from stock ONNX Runtime, and no float anywhere."""
 
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from intbert.runtime.onnx_graph.values import IR_VERSION, OPSET, GraphWriter, Va
 from tests.arithmetic.programs import Dimensions, extreme_program, random_batch, random_program
 
 INTEGER_TYPES = {"BOOL", "INT8", "UINT8", "INT16", "INT32", "INT64", "UINT64"}
+RELU = Dimensions(relu=True)
 SPANS = Dimensions(channels=48, heads=2, layers=3, positions=514, labels=2, pooler=False, position_offset=2)
 
 
@@ -67,7 +69,7 @@ def run_expression(x: NDArray[np.int64], write: Any) -> NDArray[np.int64]:
 
 
 @pytest.mark.parametrize("make", [random_program, extreme_program])
-@pytest.mark.parametrize("dimensions", [Dimensions(positions=512), SPANS])
+@pytest.mark.parametrize("dimensions", [Dimensions(positions=512), SPANS, replace(RELU, positions=512)])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_graph_equals_reference(make: Any, dimensions: Dimensions, seed: int) -> None:
     """ONNX Runtime's logits are the reference's, for one token, the longest sequence, and saturating constants."""
@@ -86,6 +88,7 @@ def test_graph_equals_reference(make: Any, dimensions: Dimensions, seed: int) ->
     intermediate=st.integers(1, 70),
     layers=st.integers(0, 2),
     pooler=st.booleans(),
+    relu=st.booleans(),
     extreme=st.booleans(),
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=3),
 )
@@ -96,19 +99,20 @@ def test_graph_equals_reference_for_any_shape(
     intermediate: int,
     layers: int,
     pooler: bool,
+    relu: bool,
     extreme: bool,
     lengths: list[int],
 ) -> None:
     """Equality does not depend on dimensions: one channel, no layer and odd sizes included."""
     dimensions = Dimensions(
-        channels=heads * head_dim, heads=heads, intermediate=intermediate, layers=layers, pooler=pooler
+        channels=heads * head_dim, heads=heads, intermediate=intermediate, layers=layers, pooler=pooler, relu=relu
     )
     program = (extreme_program if extreme else random_program)(seed, dimensions)
     logits, expected = run_session(open_session(build_integer_graph(program)), program, lengths, seed)
     np.testing.assert_array_equal(logits, expected)
 
 
-@pytest.mark.parametrize("dimensions", [Dimensions(), SPANS])
+@pytest.mark.parametrize("dimensions", [Dimensions(), SPANS, RELU])
 def test_no_float_between_ids_and_logits(dimensions: Dimensions) -> None:
     """Every tensor of the graph has an inferred type, and every one is an integer or a truth value."""
     model = onnx.shape_inference.infer_shapes(

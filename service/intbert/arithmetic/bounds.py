@@ -29,6 +29,7 @@ TOKENS_MAX = 1024  # (9.6): the softmax denominator stays below 2^18
 CONTEXT_MULTIPLIER_MAX = S16_MAX * 128  # (9.6): the row multiplier fits 15 bits
 GELU_RANGE_SHIFT_MAX = 4
 NORM_SHIFT_MAX = 20
+RELU_GUARD_BITS_MAX = 7
 
 
 class BoundsError(ValueError):
@@ -56,6 +57,8 @@ def violations(program: Program) -> Iterator[str]:
         yield from _layer(layer, f"layers.{index}", channels, program.heads)
     if program.head.pooler is not None:
         yield from _narrow(program.head.pooler, "head.pooler", channels, channels)
+    if program.head.relu_guard_bits is not None:
+        yield from _range(program.head.relu_guard_bits, "head.relu_guard_bits", 1, RELU_GUARD_BITS_MAX)
     yield from _linear(program.head.output, "head.output", None, channels)
 
 

@@ -11,6 +11,7 @@ from intbert.arithmetic.gelu import gelu_to_u8
 from intbert.arithmetic.layernorm import layer_norm, view_s8
 from intbert.arithmetic.linear import UNSIGNED_OFFSET, accumulate, add_residual, narrow, narrow_to_s8
 from intbert.arithmetic.program import Head, Layer, Program
+from intbert.arithmetic.relu import relu_to_u8
 from intbert.arithmetic.softmax import attend
 from intbert.arithmetic.tanh import tanh_to_s8
 
@@ -69,5 +70,7 @@ def head_logits(head: Head, view: Int, cumulative_lengths: NDArray[np.int32]) ->
     if head.pooler is None:
         return accumulate(view + UNSIGNED_OFFSET, head.output)
     first = view[cumulative_lengths[:-1]]
-    pooled = tanh_to_s8(narrow(accumulate(first + UNSIGNED_OFFSET, head.pooler), head.pooler))
-    return accumulate(pooled + UNSIGNED_OFFSET, head.output)
+    x16 = narrow(accumulate(first + UNSIGNED_OFFSET, head.pooler), head.pooler)
+    if head.relu_guard_bits is None:
+        return accumulate(tanh_to_s8(x16) + UNSIGNED_OFFSET, head.output)
+    return accumulate(relu_to_u8(x16, head.relu_guard_bits), head.output)

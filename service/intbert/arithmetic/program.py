@@ -110,6 +110,7 @@ class Head:
     """Output layers: logits of the first token through a pooler, or one logit row a token without it (span QA)."""
 
     pooler: NarrowLinear | None
+    relu_guard_bits: int | None = None  # ReLU (7.4) after the pooler, with so many guard bits; None: tanh (7.1)-(7.3)
     output: Linear
 
 
@@ -135,10 +136,7 @@ class Program:
             embedding=_read(Embedding, tensors, "embedding", used),
             embedding_norm=_read(LayerNorm, tensors, "embedding_norm", used),
             layers=tuple(_read(Layer, tensors, f"layers.{i}", used) for i in range(layers)),
-            head=Head(
-                pooler=_read(NarrowLinear, tensors, "head.pooler", used) if "head.pooler.weight" in tensors else None,
-                output=_read(Linear, tensors, "head.output", used),
-            ),
+            head=_read_head(tensors, used),
         )
         if surplus := sorted(set(tensors) - used):
             raise ValueError(f"tensors that no integer program has: {', '.join(surplus)}")
@@ -147,6 +145,17 @@ class Program:
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Flat names to arrays, the inverse of `from_tensors`."""
         return dict(_flatten(self, ""))
+
+
+def _read_head(tensors: Tensors, used: set[str]) -> Head:
+    """Without `head.pooler` every token has outputs; without `head.relu_guard_bits` the pooler ends in tanh."""
+    pooled = "head.pooler.weight" in tensors
+    rectified = pooled and "head.relu_guard_bits" in tensors
+    return Head(
+        pooler=_read(NarrowLinear, tensors, "head.pooler", used) if pooled else None,
+        relu_guard_bits=_scalar(tensors, "head.relu_guard_bits", used) if rectified else None,
+        output=_read(Linear, tensors, "head.output", used),
+    )
 
 
 def _scalar(tensors: Tensors, name: str, used: set[str]) -> int:

@@ -54,8 +54,11 @@ def _embed(program: Program, token_ids: Tensor, type_ids: Tensor, positions: Ten
 def _head(program: Program, view: Tensor, starts: Tensor) -> Tensor:
     if program.head.pooler is None:
         return _product(view, program.head.output)
-    pooled = _tanh(_narrow(_product(view[starts], program.head.pooler), program.head.pooler))
-    return _product(pooled, program.head.output)
+    x = _narrow(_product(view[starts], program.head.pooler), program.head.pooler)
+    guard = program.head.relu_guard_bits
+    if guard is None:
+        return _product(_tanh(x), program.head.output)
+    return _product(((x + 2 ** (guard - 1)) >> guard).clamp(0, 255), program.head.output, offset=0)
 
 
 def _layer(layer: Layer, heads: int, residual: Tensor, view: Tensor, groups: list[Tensor]) -> tuple[Tensor, Tensor]:

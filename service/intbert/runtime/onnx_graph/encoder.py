@@ -16,6 +16,7 @@ from intbert.runtime.onnx_graph.operations import (
     narrow,
     narrow_to_s8,
     normalise_context,
+    relu_to_u8,
     softmax_numerators,
     tanh_to_s8,
     view_s8,
@@ -93,7 +94,9 @@ def head_logits(head: Head, view: Value) -> Value:
         return accumulate(view + UNSIGNED_OFFSET, head.output, "head.output")
     first = view.take([0])
     x16 = narrow(accumulate(first + UNSIGNED_OFFSET, head.pooler, "head.pooler"), head.pooler, "head.pooler")
-    return accumulate(tanh_to_s8(x16) + UNSIGNED_OFFSET, head.output, "head.output")
+    if head.relu_guard_bits is None:
+        return accumulate(tanh_to_s8(x16) + UNSIGNED_OFFSET, head.output, "head.output")
+    return accumulate(relu_to_u8(x16, head.relu_guard_bits), head.output, "head.output")
 
 
 def _add_and_norm(linear: ResidualLinear, norm: LayerNorm, name: str, x_u8: Value, residual: Value) -> Value:

@@ -148,6 +148,11 @@ def gelu_to_u8(x16: Value, parameters: Gelu, name: str) -> Value:
     return (multiply_round_q15(gelu(x16, parameters.range_shift), multiplier) + parameters.zero_point).clip(0, 255)
 
 
+def relu_to_u8(x16: Value, guard_bits: int) -> Value:
+    """(7.4)"""
+    return shift_round(x16, guard_bits).clip(0, 255)
+
+
 def tanh_to_s8(x16: Value) -> Value:
     """(7.1)-(7.3)"""
     t = (x16.abs() * TWO_LOG2_E_Q13).unsigned_shift(x16.writer.constant(13)).minimum(S16_MAX)

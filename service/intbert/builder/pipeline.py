@@ -157,7 +157,8 @@ class Build:
                     **evaluated["measured"],
                     **measured,
                     "verification": verified,
-                    "training": trained,
+                    "training": {"student": trained["student"]},
+                    "outliers": trained.get("outliers", []),
                     "variants": {name: built.measured for name, built in variants.items()},
                 },
             }
@@ -205,7 +206,7 @@ class Build:
         return {}
 
     def quantise(self, folder: Path) -> JsonObject:
-        history = train_student(
+        log = train_student(
             self.recipe,
             teacher=self.teacher(),
             tokenizer=self.tokenizer,
@@ -214,7 +215,8 @@ class Build:
             progress=self.progress,
             say=self.stages.say,
         )
-        return {"student": [{key: entry[key] for key in ("step", "loss") if key in entry} for entry in history]}
+        losses = [{key: entry[key] for key in ("step", "loss") if key in entry} for entry in log.history]
+        return {"student": losses, "outliers": [tensor.to_json() for tensor in log.tensors]}
 
     def variant(self, name: str) -> BuiltVariant:
         """One further variant, by a stage of its own that depends on training but on no other variant."""

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from intbert.builder.quantise import (
     DistillationTrainer,
     QuantisedModel,
     QuantiseSettings,
+    TensorChoice,
     calibrate,
 )
 from intbert.builder.recipe import Recipe
@@ -24,6 +26,14 @@ from intbert.builder.training_log import Say, report_to
 
 STUDENT_FILE = "student.pt"
 CALIBRATION_BATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentLog:
+    """What the Trainer logged, and what calibration measured of each tensor."""
+
+    history: list[dict[str, Any]]
+    tensors: tuple[TensorChoice, ...]
 
 
 def train_student(
@@ -35,14 +45,14 @@ def train_student(
     folder: Path,
     progress: bool,
     say: Say,
-) -> list[dict[str, Any]]:
-    """Calibrate and train; saves the weights to `folder/student.pt` and returns the Trainer's log.
+) -> StudentLog:
+    """Calibrate and train; saves the weights to `folder/student.pt`.
 
     Training goes on from the last checkpoint in `folder`, if there is one.
     """
     set_seed(recipe.seed)
     model = new_student(recipe, teacher)
-    calibrate(model, calibration_batches(recipe, data.train, tokenizer))
+    calibration = calibrate(model, calibration_batches(recipe, data.train, tokenizer))
     history: list[dict[str, Any]] = []
     if recipe.quantise.epochs > 0:
         trainer = DistillationTrainer(
@@ -70,7 +80,7 @@ def train_student(
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
         history = trainer.state.log_history
     torch.save(model.state_dict(), folder / STUDENT_FILE)
-    return history
+    return StudentLog(history=history, tensors=calibration.tensors)
 
 
 def new_student(recipe: Recipe, teacher: PreTrainedModel) -> QuantisedModel:

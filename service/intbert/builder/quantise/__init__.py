@@ -20,6 +20,7 @@ from intbert.builder.quantise.calibrate import calibrate, calibrated_scales
 from intbert.builder.quantise.distil import DistillationSettings, DistillationTrainer
 from intbert.builder.quantise.export import Exported, export
 from intbert.builder.quantise.modules import QuantisedModel, QuantiseSettings
+from intbert.builder.quantise.outliers import TensorChoice
 from intbert.builder.quantise.reexport import dequantise, reexport
 from intbert.builder.quantise.sensitivity import LayerError, layer_errors
 from intbert.builder.quantise.twin import twin_logits
@@ -39,6 +40,7 @@ __all__ = [
     "QuantiseSettings",
     "QuantisedModel",
     "Scales",
+    "TensorChoice",
     "calibrate",
     "calibrated_scales",
     "dequantise",

@@ -65,14 +65,16 @@ def calibrated_scales(
     return Calibration(scales=scales, tensors=tuple(search.tensors))
 
 
-def calibrate(model: QuantisedModel, batches: Iterable[Batch], rows_max: int = 640) -> Calibration:
+def calibrate(
+    model: QuantisedModel, batches: Iterable[Batch], rows_max: int = 640, tools: tuple[Tool, ...] = EXECUTED
+) -> Calibration:
     """Find the scales of a quantised model on `batches`, at its current parameters, and set them."""
     pooled = model.pooler is not None
     float_model: nn.Module = (BertForSequenceClassification if pooled else BertForQuestionAnswering)(model.config)
     state = {name: torch.from_numpy(values) for name, values in state_dict(model.real()).items()}
     float_model.load_state_dict(state, strict=False)
     float_model.to(model.output.weight.device)
-    calibration = calibrated_scales(float_model, batches, rows_max)
+    calibration = calibrated_scales(float_model, batches, rows_max, tools)
     model.set_scales(calibration.scales)
     return calibration
 

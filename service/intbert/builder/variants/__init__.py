@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 
 from intbert.builder.failure import BuildError
 from intbert.builder.variants.contract import BuiltVariant, VariantInputs
+from intbert.builder.variants.peg import build_peg
 
 Builder = Callable[[VariantInputs], BuiltVariant]
-BUILDERS: Mapping[str, Builder] = {}  # name in the recipe -> builder
+BUILDERS: Mapping[str, Builder] = {  # name in the recipe -> builder
+    "peg-ptq": build_peg,
+}
 
 
 def build_variant(name: str, inputs: VariantInputs) -> BuiltVariant:

@@ -10,7 +10,7 @@ namespace intbert {
 namespace {
 
 // Rows of a block pass through all of a layer while their sums and wide activations stay in the second-level cache.
-constexpr std::size_t block_rows_max = 96;
+constexpr std::size_t block_rows_max = 128;
 
 // Up to so many rows a thread the threads of a team divide columns: measured.
 constexpr std::size_t rows_by_columns_max = 16;

@@ -13,6 +13,9 @@ namespace intbert {
 // columns are zero: they produce zeros (or a zero point), which the next layer multiplies by zero weights.
 constexpr std::size_t block_columns = 64;
 
+// The most inputs of a linear layer: a kernel set may keep a row of them in a buffer of fixed size.
+constexpr std::size_t inputs_max = 65536;
+
 // Constants of 32 and 16 bits, sums and residuals lie in the order in which the instruction set's pack instructions
 // take them; 8-bit tensors are always in natural order. column32[p] is the column at position p of a block.
 struct ColumnOrder {

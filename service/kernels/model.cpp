@@ -163,6 +163,10 @@ Layer Model::read_layer(TensorReader& tensors, const std::string& name) {
     const auto context = by_head(heads_, head_dim_true_, head_dim_, width_, 0);
     const auto channels = in_order(channels_);
     const auto wide = in_order(tensors.find(name + ".ffn_input.weight", Type::s8, 2).shape[0]);
+    if (wide.size() > inputs_max) {
+        throw std::invalid_argument("tensor " + name + ".ffn_input.weight has more than " + std::to_string(inputs_max) +
+                                    " outputs, which the next layer cannot read");
+    }
     intermediate_ = std::max(intermediate_, wide.size());
     Layer layer{};
     layer.qkv = read_narrow(tensors, name + ".qkv", {qkv, channels});

@@ -12,101 +12,101 @@
 // 32 bits take four inputs of 8 columns.
 //
 // Inputs come in quads. Panel of a block: (4 groups, quads, 2 vectors, {odd, even}, 8 columns, 2 inputs) s8, where odd
-// holds w1, w3 and even w0, w2; it is widened once for all rows.
+// holds w1, w3 and even w0, w2. The rows of a slab are widened once, for all columns, and stay in the second-level
+// cache; a group of columns is widened once a slab, in chunks of inputs, and a chunk stays in the first-level cache
+// while all rows pass.
+//
+// A step of 4 rows takes 8 accumulators, 4 vectors of weights and 4 of sums x + w: all sixteen registers, and 12 loads
+// for 32 operations. 6 rows leave no register for an operand, and a core loads two vectors a cycle at most.
 #pragma once
 
+#include "../kernels.h"
 #include "tile.h"
 
 namespace intbert::avx2 {
 namespace {
 
-constexpr std::size_t chunk_inputs = 768;  // what is widened at once: 96 KiB of weights, in the second-level cache
-constexpr std::size_t slab_rows = 96;      // rows that wait for the next chunk
+constexpr int product_rows = 4;
+constexpr std::size_t chunk_inputs = 384;     // what is widened at once of a group of columns: 12 KiB
+constexpr std::size_t slab_inputs = 1 << 18;  // what is widened at once of the rows: 512 KiB at most
+constexpr std::size_t slab_rows_max = 192;
+static_assert(slab_inputs >= inputs_max);
 
-struct WideWeights {
-    std::int16_t panel[block_columns * chunk_inputs];
-    std::int32_t pair_products[block_columns];  // the sum of w0 w1, column32 order
-};
-
-struct WideRow {
-    std::int16_t even[chunk_inputs / 2], odd[chunk_inputs / 2];  // x0, x2 of all quads; x1, x3
+struct WidePanel {
+    std::int16_t weights[group_columns * chunk_inputs];
+    std::int32_t pair_products[group_columns];  // the sum of w0 w1, column32 order
 };
 
 struct alignas(64) Workspace {
-    WideWeights weights;
-    WideRow rows[tile_rows];
-    std::int32_t pair_products[tile_rows];  // the sum of x0 x1
-    std::int32_t sums[slab_rows][block_columns];
+    WidePanel panel;
+    std::int32_t sums[slab_rows_max][group_columns];  // between two chunks
+    std::int32_t pair_products[slab_rows_max];        // the sum of x0 x1
+    std::int16_t rows[slab_inputs];                   // (rows, quads, {even, odd}, 2 inputs): x0, x2; x1, x3
 };
 
-INTBERT_INLINE void widen(const std::int8_t* packed, std::size_t panel_stride, std::size_t inputs, WideWeights& to) {
-    for (std::size_t g = 0; g < groups; ++g) {
-        Vector products[2] = {zero(), zero()};
-        const std::int8_t* from = packed + g * panel_stride;
-        std::int16_t* wide = to.panel + g * group_columns * inputs;
-        for (std::size_t quad = 0; quad < inputs / 4; ++quad) {
-            unroll<2>([&] INTBERT_BODY(auto v) {
-                const Vector odd = _mm256_cvtepi8_epi16(load_half(from + v * 32));
-                const Vector even = _mm256_cvtepi8_epi16(load_half(from + v * 32 + 16));
-                store(wide + v * 32, odd);
-                store(wide + v * 32 + 16, even);
-                products[v] = _mm256_add_epi32(products[v], _mm256_madd_epi16(odd, even));
-            });
-            from += 64;
-            wide += 64;
-        }
-        unroll<2>([&] INTBERT_BODY(auto v) { store(to.pair_products + g * group_columns + v * 8, products[v]); });
+INTBERT_INLINE void widen(const std::int8_t* packed, std::size_t inputs, WidePanel& to) {
+    Vector products[2] = {zero(), zero()};
+    std::int16_t* wide = to.weights;
+    for (std::size_t quad = 0; quad < inputs / 4; ++quad) {
+        unroll<2>([&] INTBERT_BODY(auto v) {
+            const Vector odd = _mm256_cvtepi8_epi16(load_half(packed + v * 32));
+            const Vector even = _mm256_cvtepi8_epi16(load_half(packed + v * 32 + 16));
+            store(wide + v * 32, odd);
+            store(wide + v * 32 + 16, even);
+            products[v] = _mm256_add_epi32(products[v], _mm256_madd_epi16(odd, even));
+        });
+        packed += 64;
+        wide += 64;
     }
+    unroll<2>([&] INTBERT_BODY(auto v) { store(to.pair_products + v * 8, products[v]); });
 }
 
-INTBERT_INLINE std::int32_t widen(const std::uint8_t* row, std::size_t inputs, WideRow& to) {
+INTBERT_INLINE std::int32_t widen(const std::uint8_t* row, std::size_t inputs, std::int16_t* to) {
     Vector products = zero();
     for (std::size_t k = 0; k < inputs; k += 32) {
         const Vector x = load(row + k);
         const Vector even = _mm256_and_si256(x, all16(255)), odd = _mm256_srli_epi16(x, 8);
-        store(to.even + k / 2, even);
-        store(to.odd + k / 2, odd);
+        const Vector low = _mm256_unpacklo_epi32(even, odd), high = _mm256_unpackhi_epi32(even, odd);
+        store(to + k, _mm256_permute2x128_si256(low, high, 0x20));
+        store(to + k + 16, _mm256_permute2x128_si256(low, high, 0x31));
         products = _mm256_add_epi32(products, _mm256_madd_epi16(even, odd));
     }
     return sum_of_32(products);
 }
 
-// One cache line a step is fetched into the second-level cache from `ahead` on.
 template <int ROWS>
-INTBERT_INLINE void accumulate(Tile<ROWS>& acc, const WideRow* rows, const std::int16_t* panel, std::size_t inputs,
-                               const std::int8_t* ahead) {
-    const std::int16_t* x = rows->even;
+INTBERT_INLINE void accumulate(Tile<ROWS>& acc, const std::int16_t* x, std::size_t stride, const std::int16_t* panel,
+                               std::size_t inputs) {
+#pragma GCC unroll 2
     for (std::size_t quad = 0; quad < inputs / 4; ++quad) {
+        const Vector w[4] = {load(panel), load(panel + 16), load(panel + 32), load(panel + 48)};
         unroll<ROWS>([&] INTBERT_BODY(auto r) {
-            const std::int16_t* cell = x + r * (sizeof(WideRow) / sizeof *x);
-            const Vector even = broadcast_cell(cell), odd = broadcast_cell(cell + chunk_inputs / 2);
+            const Vector even = broadcast_cell(x + r * stride), odd = broadcast_cell(x + r * stride + 2);
             unroll<2>([&] INTBERT_BODY(auto v) {
-                const Vector a = _mm256_add_epi16(even, load(panel + v * 32));
-                const Vector b = _mm256_add_epi16(odd, load(panel + v * 32 + 16));
-                acc[r][v] = _mm256_add_epi32(acc[r][v], _mm256_madd_epi16(a, b));
+                const Vector products =
+                    _mm256_madd_epi16(_mm256_add_epi16(even, w[2 * v]), _mm256_add_epi16(odd, w[2 * v + 1]));
+                acc[r][v] = _mm256_add_epi32(acc[r][v], products);
             });
         });
-        fetch_line(ahead + quad * line_bytes);
-        x += 2;
+        x += 4;
         panel += 64;
     }
     settle<ROWS>(acc);
 }
 
-// One block of columns, one slab of rows; inputs pass in chunks, between which the sums wait in memory.
-struct BlockProduct {
+// One group of columns, one slab of rows; inputs pass in chunks, between which the sums wait in memory.
+struct GroupProduct {
     const Linear& linear;
-    const Activations x;
-    const std::size_t block;
+    const std::size_t rows, column;
     Workspace& space;
 
     template <class Epilogue>
     INTBERT_INLINE void run(Epilogue epilogue) const {
-        const std::int8_t* packed = linear.weight + block * block_columns * linear.inputs;
+        const std::int8_t* packed = linear.weight + column * linear.inputs;
         for (std::size_t k = 0; k < linear.inputs; k += chunk_inputs) {
             const std::size_t left = linear.inputs - k, inputs = left < chunk_inputs ? left : chunk_inputs;
-            widen(packed + k * group_columns, group_columns * linear.inputs, inputs, space.weights);
-            for_each_tile<tile_rows>(x.rows, [&] INTBERT_BODY(auto height, std::size_t row) {
+            widen(packed + k * group_columns, inputs, space.panel);
+            for_each_tile<product_rows>(rows, [&] INTBERT_BODY(auto height, std::size_t row) {
                 tile<decltype(height)::value>(row, k, inputs, epilogue);
             });
         }
@@ -114,37 +114,36 @@ struct BlockProduct {
 
     template <int ROWS, class Epilogue>
     INTBERT_INLINE void tile(std::size_t row, std::size_t k, std::size_t inputs, Epilogue epilogue) const {
-        for (std::size_t r = 0; r < ROWS; ++r) {
-            space.pair_products[r] = widen(x.data + (row + r) * x.stride + k, inputs, space.rows[r]);
+        Tile<ROWS> acc;
+        begin<ROWS>(acc, row, k == 0);
+        fetch_next<ROWS>(row, k + inputs);
+        accumulate<ROWS>(acc, space.rows + row * linear.inputs + k, linear.inputs, space.panel.weights, inputs);
+        if (k + inputs == linear.inputs) {
+            unroll<ROWS>([&] INTBERT_BODY(auto r) { epilogue(row + r, column, acc[r][0], acc[r][1]); });
+        } else {
+            for_each_accumulator<ROWS>(
+                [&] INTBERT_BODY(auto r, auto v) { store(space.sums[row + r] + v * 8, acc[r][v]); });
         }
-        const bool last = k + inputs == linear.inputs;
-        const std::size_t next = last ? block_columns * linear.inputs : (k + inputs) * group_columns;
-        for (std::size_t g = 0; g < groups; ++g) {
-            const std::size_t column = g * group_columns;
-            const std::int8_t* packed = linear.weight + (block * block_columns + column) * linear.inputs;
-            Tile<ROWS> acc;
-            begin<ROWS>(acc, row, column, k == 0);
-            accumulate<ROWS>(acc, space.rows, space.weights.panel + column * inputs, inputs,
-                             fetches(g, row, ROWS, x.rows) ? packed + next : packed);
-            if (last) {
-                unroll<ROWS>([&] INTBERT_BODY(auto r) {
-                    epilogue(row + r, block * block_columns + column, acc[r][0], acc[r][1]);
-                });
-            } else {
-                for_each_accumulator<ROWS>(
-                    [&] INTBERT_BODY(auto r, auto v) { store(space.sums[row + r] + column + v * 8, acc[r][v]); });
-            }
+    }
+
+    // Every tile fetches its share of the weights that come next; in the loop they would compete with its loads.
+    template <int ROWS>
+    INTBERT_INLINE void fetch_next(std::size_t row, std::size_t k) const {
+        const std::int8_t* next = linear.weight + column * linear.inputs + k * group_columns;
+        constexpr std::size_t lines = chunk_inputs * group_columns / line_bytes;
+        for (std::size_t line = lines * row / rows; line < lines * (row + ROWS) / rows; ++line) {
+            fetch_line(next + line * line_bytes);
         }
     }
 
     template <int ROWS>
-    INTBERT_INLINE void begin(Tile<ROWS>& acc, std::size_t row, std::size_t column, bool first) const {
-        const std::int32_t* bias = linear.bias + block * block_columns + column;
+    INTBERT_INLINE void begin(Tile<ROWS>& acc, std::size_t row, bool first) const {
         for_each_accumulator<ROWS>([&] INTBERT_BODY(auto r, auto v) {
-            const Vector before = load((first ? bias : space.sums[row + r] + column) + v * 8);
-            const Vector products =
-                _mm256_add_epi32(load(space.weights.pair_products + column + v * 8), all32(space.pair_products[r]));
-            acc[r][v] = _mm256_sub_epi32(before, products);
+            const Vector weights = load(space.panel.pair_products + v * 8);
+            const Vector before = first ? _mm256_sub_epi32(load(linear.bias + column + v * 8),
+                                                           all32(space.pair_products[row + r]))
+                                        : load(space.sums[row + r] + v * 8);
+            acc[r][v] = _mm256_sub_epi32(before, weights);
         });
     }
 };
@@ -153,13 +152,21 @@ struct Product {
     template <class Epilogue>
     INTBERT_INLINE void operator()(const Linear& linear, Activations x, Range blocks, Epilogue epilogue) const {
         Workspace space;
-        for (std::size_t block = blocks.begin; block < blocks.end; ++block) {
-            for (std::size_t first = 0; first < x.rows; first += slab_rows) {
-                const std::size_t left = x.rows - first, rows = left < slab_rows ? left : slab_rows;
-                const BlockProduct product{linear, {x.data + first * x.stride, x.stride, rows}, block, space};
-                product.run([&] INTBERT_BODY(std::size_t row, std::size_t column, Vector low, Vector high) {
-                    epilogue(first + row, column, low, high);
-                });
+        const std::size_t fit = slab_inputs / linear.inputs;
+        const std::size_t most = fit < slab_rows_max ? fit : slab_rows_max;
+        const std::size_t slabs = (x.rows + most - 1) / most;
+        for (std::size_t slab = 0; slab < slabs; ++slab) {
+            const std::size_t first = x.rows * slab / slabs, rows = x.rows * (slab + 1) / slabs - first;
+            for (std::size_t row = 0; row < rows; ++row) {
+                space.pair_products[row] =
+                    widen(x.data + (first + row) * x.stride, linear.inputs, space.rows + row * linear.inputs);
+            }
+            for (std::size_t column = blocks.begin * block_columns; column < blocks.end * block_columns;
+                 column += group_columns) {
+                GroupProduct{linear, rows, column, space}.run(
+                    [&] INTBERT_BODY(std::size_t row, std::size_t at, Vector low, Vector high) {
+                        epilogue(first + row, at, low, high);
+                    });
             }
         }
     }

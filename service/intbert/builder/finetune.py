@@ -21,7 +21,7 @@ from intbert.builder.averaging import average_weights
 from intbert.builder.backbone import load_model
 from intbert.builder.features import Feature, padding_collator
 from intbert.builder.memory import check_memory
-from intbert.builder.recipe import FinetuneSection, ProblemType, QuantiseSection, Recipe
+from intbert.builder.recipe import FinetuneSection, ProblemType, Q8bertSection, QuantiseSection, Recipe
 from intbert.builder.training_log import Say, report_to
 
 CHECKPOINTS_KEPT = 2
@@ -99,7 +99,7 @@ def training_arguments(
 
 def section_arguments(
     recipe: Recipe,
-    section: FinetuneSection | QuantiseSection,
+    section: FinetuneSection | QuantiseSection | Q8bertSection,
     folder: Path,
     *,
     evaluate: bool,

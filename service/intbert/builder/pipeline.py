@@ -221,7 +221,12 @@ class Build:
     def variant(self, name: str) -> BuiltVariant:
         """One further variant, by a stage of its own that depends on training but on no other variant."""
         stage = f"variant-{name}"
-        inputs = {"variant": name, "calibration_examples": self.recipe.quantise.calibration_examples}
+        section = self.sections().get(name)  # a variant that is trained has one of its name
+        inputs = {
+            "variant": name,
+            "calibration_examples": self.recipe.quantise.calibration_examples,
+            **({} if section is None else {"section": section}),
+        }
         return kept(self.stages.branch(stage, inputs, partial(self.make_variant, name)), self.stages.folder / stage)
 
     def make_variant(self, name: str, folder: Path) -> JsonObject:

@@ -161,6 +161,32 @@ class QuantiseSection(Section):
     checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints.")
 
 
+class Q8bertSection(Section):
+    """Quantisation-aware training of the variant `q8bert`, from the fine-tuned teacher on."""
+
+    epochs: float = Field(default=1.0, gt=0, description="Passes over the training data.")
+    learning_rate: float = Field(default=2e-5, gt=0, description="Peak learning rate; decays linearly to 0.")
+    warmup_fraction: Fraction = Field(default=0.1, description="Part of the steps with rising learning rate.")
+    batch_examples: int = Field(default=32, ge=1, description="Examples a step.")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
+    dropout: Fraction = Field(default=0.1, description="Dropout of hidden states.")
+    ema_decay: Fraction = Field(
+        default=0.9999, description="Decay of the moving average of activation ranges; the first batch sets them."
+    )
+    rounded_outputs: Literal["query_key", "all"] = Field(
+        default="query_key",
+        description="Linear layers whose outputs are rounded too: `query_key` as in the authors' configuration.",
+    )
+    logit_weight: float = Field(
+        default=0.0, ge=0, description="Weight of a loss against the teacher's logits, which the paper has not."
+    )
+    hidden_weight: float = Field(
+        default=0.0, ge=0, description="Weight of a loss against the teacher's hidden states, which the paper has not."
+    )
+    bf16: bool = Field(default=True, description="Matrix products of training in bfloat16.")
+    checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints.")
+
+
 class ReportSection(Section):
     """What is measured for the card, and the gate."""
 
@@ -189,6 +215,7 @@ class Recipe(Section):
     span: SpanSection = SpanSection()
     finetune: FinetuneSection = FinetuneSection()
     quantise: QuantiseSection = QuantiseSection()
+    q8bert: Q8bertSection = Q8bertSection()
     report: ReportSection = ReportSection()
 
     @model_validator(mode="after")
@@ -263,6 +290,7 @@ def smoke(recipe: Recipe) -> Recipe:
             "quantise": recipe.quantise.model_copy(
                 update={"epochs": min(1.0, recipe.quantise.epochs), "calibration_examples": SMOKE_DEV_EXAMPLES}
             ),
+            "q8bert": recipe.q8bert.model_copy(update={"epochs": min(1.0, recipe.q8bert.epochs)}),
             "report": recipe.report.model_copy(
                 update={"gate_allowed_drop": 100.0, "verify_texts": 8, "bench_shapes": ("1x16",), "error_texts": 8}
             ),

@@ -42,7 +42,7 @@ class FreezeRanges(TrainerCallback):
 
 
 class DistillationTrainer(Trainer):
-    """Trainer of a calibrated `QuantisedModel`; in evaluation the loss is the task's alone.
+    """Trainer of a calibrated `QuantisedModel`, or of a `Q8Bert`; in evaluation the loss is the task's alone.
 
     Give `remove_unused_columns=False` and `label_names` in the arguments; `bf16` there changes nothing, since the model
     chooses its own arithmetic. problem_type: as in the recipe.
@@ -85,7 +85,9 @@ class DistillationTrainer(Trainer):
         logits = _logits(outputs, mask)
         loss = task_loss(logits, inputs, self._problem_type)
         if distil:
-            loss = self._settings.task_weight * loss + self._distillation(fields, outputs, logits, mask)
+            loss = self._settings.task_weight * loss
+            if self._settings.logit_weight > 0 or self._settings.hidden_weight > 0:
+                loss = loss + self._distillation(fields, outputs, logits, mask)
         outputs.hidden_states = None
         return (loss, outputs) if return_outputs else loss
 

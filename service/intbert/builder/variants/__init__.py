@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from intbert.builder.failure import BuildError
 from intbert.builder.variants.contract import BuiltVariant, VariantInputs
 from intbert.builder.variants.peg import build_peg
+from intbert.builder.variants.q8bert import build_q8bert
 
 Builder = Callable[[VariantInputs], BuiltVariant]
 BUILDERS: Mapping[str, Builder] = {  # name in the recipe -> builder
     "peg-ptq": build_peg,
+    "q8bert": build_q8bert,
 }
 
 

@@ -119,8 +119,11 @@ class Q8Linear(nn.Module):
 
     def bias_integers(self) -> Tensor:
         """The bias in units of weight step times input step, int32 values as float32, (outputs,)."""
-        scale = weight_step(self.weight) * self.input.step()
-        return (self.bias.detach() / scale).round().clamp(-BIAS_MAX, BIAS_MAX)
+        return (self.bias.detach() / self.scale()).round().clamp(-BIAS_MAX, BIAS_MAX)
+
+    def scale(self) -> Tensor:
+        """Real value of one unit of the sums, ()."""
+        return weight_step(self.weight) * self.input.step()
 
 
 class Q8Embedding(nn.Module):

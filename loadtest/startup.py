@@ -179,6 +179,7 @@ def main(
         "starts": measured,
         "memory": memory_over_requests(store, warm_up=warm_up, requests=requests, every=max(1, requests // 10)),
     }
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     typer.echo(f"{table(document)}\n\nwrote {out}")
 

@@ -3,7 +3,8 @@
 import importlib.metadata
 import platform
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -77,16 +78,21 @@ class Workshop:
         """Of the build's stages."""
         return self.build.stages.folder
 
-    def measure(self, variant: str) -> Record:
-        """The record of one cell."""
-        made = {} if variant in (FP32, INT8) else {variant: self.build.variant(variant)}
-        # The package is dropped afterwards: what took time to make stays in the stages
-        with tempfile.TemporaryDirectory(dir=self.folder, prefix="cell-") as folder:
-            self.build.export(made, Path(folder))
-            package = Package.open(self.build.draft_folder(Path(folder)))
-            return self._record(package, variant)
+    def make(self, variant: str) -> None:
+        """Run or resume the variant's stage; FP32 and int8 are there already."""
+        if variant not in (FP32, INT8):
+            self.build.variant(variant)
 
-    def _record(self, package: Package, variant: str) -> Record:
+    @contextmanager
+    def package(self, variants: Sequence[str]) -> Iterator[Package]:
+        """A package with these variants, for as long as it is looked at: what took time to make stays in the stages."""
+        made = {name: self.build.variant(name) for name in variants if name not in (FP32, INT8)}
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix="cells-") as folder:
+            self.build.export(made, Path(folder))
+            yield Package.open(self.build.draft_folder(Path(folder)))
+
+    def record(self, package: Package, variant: str) -> Record:
+        """Evaluate one variant."""
         entry = package.manifest.variants[variant]
         found = self._evaluate(package, variant)
         elsewhere = self._elsewhere(package, variant) if variant in ELSEWHERE_VARIANTS else {}

@@ -14,9 +14,19 @@ LONGEST = ("squad", "sst2", "cola", "stsb", "mrpc", "rte")
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Cells of one teacher, in the order in which they are made: what trains comes last."""
+    """Cells of one teacher."""
 
     cells: tuple[Cell, ...]
+
+    @property
+    def untrained(self) -> tuple[Cell, ...]:
+        """Made first: seconds to minutes each, once the teacher is there."""
+        return tuple(cell for cell in self.cells if cell.variant not in TRAINED)
+
+    @property
+    def trained(self) -> tuple[Cell, ...]:
+        """Those that train for themselves."""
+        return tuple(cell for cell in self.cells if cell.variant in TRAINED)
 
     @property
     def name(self) -> str:
@@ -34,7 +44,7 @@ def groups_of(cells: Iterable[Cell]) -> list[Group]:
         for rank, seed in enumerate(sorted(seed for name, seed in found if name == task)):
             ranks[task, seed] = rank
     order = sorted(found, key=lambda key: (ranks[key], LONGEST.index(key[0]) if key[0] in LONGEST else -1, key))
-    return [Group(cells=tuple(sorted(found[key], key=lambda cell: cell.variant in TRAINED))) for key in order]
+    return [Group(cells=tuple(found[key])) for key in order]
 
 
 def run_groups(

@@ -7,7 +7,7 @@ import pytest
 from transformers import BertConfig, BertForSequenceClassification
 
 from intbert.builder import memory
-from intbert.builder.backbone import load_config, load_model, locate
+from intbert.builder.backbone import load_config, load_model, load_tokenizer, locate
 from intbert.builder.failure import BackboneError, MemoryShortageError
 from intbert.builder.recipe import Recipe, parse_recipe
 
@@ -51,10 +51,13 @@ def test_package_backbone_errors(name: str, expected: str) -> None:
         locate(name)
 
 
-def test_unsupported_architecture_names_the_supported(checkpoint: Path, tmp_path: Path) -> None:
-    """Another architecture is refused with a list of those that work."""
-    with pytest.raises(BackboneError, match="'gpt2' is not supported; supported: bert, distilbert, roberta"):
-        load_config(recipe(changed(checkpoint, tmp_path, model_type="gpt2", n_positions=64)))
+@pytest.mark.parametrize("name", ["albert", "electra", "deberta-v2", "gpt2"])
+def test_unsupported_architecture_names_the_supported(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    """Another architecture is refused with a list of those that work, before its tokenizer is looked for."""
+    other = recipe(changed(checkpoint, tmp_path, model_type=name))
+    for load in (load_config, load_tokenizer):
+        with pytest.raises(BackboneError, match=f"'{name}' is not supported; supported: bert, distilbert, roberta"):
+            load(other)
 
 
 @pytest.mark.parametrize(("field", "value"), [("hidden_act", "relu")])

@@ -88,7 +88,7 @@ class Tokenizer:
         """A text or pair with its special tokens, at most `limit_tokens` long.
 
         Too long is InputError `too_long` unless `truncate`: then tokens go from the end of the longer text first.
-        A text without a single token is InputError `empty_text`; `field` names the input in messages.
+        A text of white space or without a token is InputError `empty_text`; `field` names the input in messages.
         """
         first = self._encode_visible(text, field)
         second = None if text_pair is None else self._encode_visible(text_pair, f"{field}_pair")
@@ -131,7 +131,7 @@ class Tokenizer:
 
     def _encode_visible(self, text: str, field: str) -> Any:
         encoding = self._encode(text, field)
-        if not len(encoding):
+        if not len(encoding) or text.isspace():  # byte-level tokenizers have tokens for white space
             raise InputError.empty_text(field)
         return encoding
 

@@ -137,7 +137,8 @@ def answers(
     )
     ranked = []
     for span in found.spans:
-        start, end = int(encoded.offsets[span.start_token, 0]), int(encoded.offsets[span.end_token, 1])
+        reach = int(encoded.offsets[span.start_token, 0]), int(encoded.offsets[span.end_token, 1])
+        start, end = visible(encoded.context, *reach)
         text = encoded.context[start:end]
         first = offset_in(encoded.context[:start], parameters.offsets)
         last = first + offset_in(text, parameters.offsets)
@@ -146,6 +147,13 @@ def answers(
         ranked.append(Answer(answer="", score=round(found.null_probability, SCORE_DIGITS), start=0, end=0))
         ranked.sort(key=lambda answer: -answer.score)
     return tuple(ranked[: parameters.top_k])
+
+
+def visible(context: str, start: int, end: int) -> tuple[int, int]:
+    """A span without the white space at its ends: a byte-level token holds the space before its word."""
+    text = context[start:end]
+    start = end - len(text.lstrip())
+    return start, start + len(text.strip())
 
 
 def offset_in(text: str, unit: Offsets) -> int:

@@ -18,7 +18,6 @@ from intbert.builder.quantise.modules import QuantisedModel
 from intbert.builder.quantise.observer import Batch, Observer, Site
 from intbert.builder.quantise.outliers import (
     EXECUTED,
-    GELU_LEVELS,
     GELU_ZERO_POINT,
     Reading,
     TensorChoice,
@@ -26,7 +25,6 @@ from intbert.builder.quantise.outliers import (
     choose,
     head_steps,
     residual_choice,
-    with_zero_point,
 )
 from intbert.builder.quantise.real import RealModel, Vector, real_model, state_dict
 from intbert.model.scales import LayerScales, NormScales, Scales, gelu_input_scale
@@ -161,9 +159,6 @@ class _Search:
             absmax=site.absmax,
             weight=_tensor(reader.weight),
             finest=residual,
-            levels=127,
-            low=-127,
-            high=127,
             unit_max=reader.unit_max,
         )
         view = choose(reading, self._tools)
@@ -177,14 +172,11 @@ class _Search:
             absmax=site.absmax,
             weight=_tensor(reader),
             finest=finest,
-            levels=GELU_LEVELS,
-            low=-GELU_ZERO_POINT,
-            high=255 - GELU_ZERO_POINT,
+            zero_point=GELU_ZERO_POINT,
         )
         choice = choose(reading, self._tools)
         self.tensors.append(TensorChoice(tensor=name, tool=choice.tool, errors=choice.errors))
-        step, zero_point = with_zero_point(reading, choice)
-        return _vector(step), zero_point
+        return _vector(choice.step), choice.zero_point or 0
 
     def _heads(self, name: str, site: Site) -> Tensor:
         step, choice = head_steps(name, site.sample(), self._real.heads)

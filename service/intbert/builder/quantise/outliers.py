@@ -26,8 +26,7 @@ MULTIPLIER_MAX = 2**15 - 1
 ALPHAS = (0.4, 0.55, 0.7, 0.85, 1.0)
 CLIPS = (1.0, 0.85, 0.7, 0.55, 0.4)
 HEAD_CLIPS = tuple(1 - 0.04 * step for step in range(16))
-GELU_LEVELS = 230
-GELU_ZERO_POINT = 24  # while tools are compared
+GELU_ZERO_POINT = 24  # to begin with
 ZERO_POINTS = (8, 16, 24, 32, 44, 60)
 FACTORS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25)
 GROUP_MOVES = (2.0, 0.5)
@@ -42,10 +41,26 @@ class Reading:
     absmax: Tensor  # (n,) over all tokens that were seen
     weight: Tensor  # (outputs, n)
     finest: float  # real value of a unit of the 16-bit tensor that is rounded to 8 bits: no step is finer
-    levels: int  # units that the largest value gets
-    low: int
-    high: int
+    zero_point: int | None = None  # of an unsigned tensor: 0, or where its search begins; None for a signed one
     unit_max: Tensor | float = torch.inf  # (outputs,) the reader's accumulator must have no coarser unit
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest integer, as seen from zero."""
+        return (-127, 127) if self.zero_point is None else (-self.zero_point, 255 - self.zero_point)
+
+    @property
+    def levels(self) -> int:
+        """Units that the largest value gets."""
+        if self.zero_point is None:
+            return 127
+        return 230 if self.zero_point else 255
+
+    def floors(self) -> tuple[float, ...]:
+        """Finest steps worth trying: with an unsigned tensor also the one that clips no negative value."""
+        if not self.zero_point:
+            return (self.finest,)
+        return self.finest, max(self.finest, -float(self.rows.min()) / self.zero_point)
 
     def expected(self) -> Tensor:
         """(tokens, outputs) without rounding."""
@@ -74,33 +89,37 @@ class Choice:
     """What was found for one tensor."""
 
     step: Tensor  # (n,) of the tool that was taken
+    zero_point: int | None
     tool: Tool
     errors: Mapping[str, float]  # relative RMS error of the reader's outputs with the best steps of each tool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """The best steps of one tool so far."""
+
+    refused: bool  # by the export
+    error: float  # squared
+    step: Tensor
+    zero_point: int | None
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        return self.refused, self.error
 
 
 def choose(reading: Reading, tools: tuple[Tool, ...] = EXECUTED) -> Choice:
     """Measure every tool; take the best of `tools`, preferring steps that the export takes."""
     expected = reading.expected()
     found = {tool: _search(tool, reading, expected) for tool in TOOLS}
-    taken = min(tools, key=lambda tool: (not fits(reading, found[tool][1]), found[tool][0]))
+    taken = min(tools, key=lambda tool: found[tool].rank)
     norm = float(expected.square().sum()) or 1.0
     return Choice(
-        step=found[taken][1], tool=taken, errors={tool: (error / norm) ** 0.5 for tool, (error, _) in found.items()}
+        step=found[taken].step,
+        zero_point=found[taken].zero_point,
+        tool=taken,
+        errors={tool: (best.error / norm) ** 0.5 for tool, best in found.items()},
     )
-
-
-def with_zero_point(reading: Reading, choice: Choice) -> tuple[Tensor, int]:
-    """((n,) steps, zero point) of an asymmetric tensor: the zero point searched, then all steps by one factor."""
-    expected = reading.expected()
-
-    def error(step: Tensor, zero_point: int) -> float:
-        return squared_error(replace(reading, low=-zero_point, high=255 - zero_point), step, expected)
-
-    zero_point = min(ZERO_POINTS, key=lambda candidate: error(choice.step, candidate))
-    steps = [(choice.step * factor).clamp_min(reading.finest) for factor in FACTORS]
-    if choice.tool in ON_POWERS_OF_TWO:
-        steps = [on_powers_of_two(step, reading.finest) for step in steps]
-    return min(steps, key=lambda step: error(step, zero_point)), zero_point
 
 
 def head_steps(name: str, rows: Tensor, heads: int) -> tuple[Tensor, TensorChoice]:
@@ -136,9 +155,9 @@ def residual_choice(name: str, rows: Tensor, step: float) -> TensorChoice:
     return TensorChoice(tensor=name, tool="sixteen_bits", errors=errors)
 
 
-def squared_error(reading: Reading, step: Tensor, expected: Tensor, tool: Tool = "channel_factors") -> float:
+def squared_error(reading: Reading, step: Tensor, expected: Tensor, tool: Tool) -> float:
     """Sum over the reader's outputs, tensor and weights both rounded as `tool` does it."""
-    low, high = torch.full_like(step, reading.low), torch.full_like(step, reading.high)
+    low, high = (torch.full_like(step, limit) for limit in reading.limits)
     if tool == "split_channels":  # a channel emitted as a sum of several: their limits add up
         copies = (reading.absmax / (step * reading.levels)).ceil().clamp_min(1)
         low, high = low * copies, high * copies
@@ -163,42 +182,51 @@ def fake_weight(weight: Tensor) -> Tensor:
     return (weight / step).round() * step
 
 
-def _search(tool: Tool, reading: Reading, expected: Tensor) -> tuple[float, Tensor]:
-    """(squared error, steps) of the best candidate; one that fits wins over all that don't."""
-    best = _best(tool, reading, expected, _candidates(tool, reading))
-    if tool != "folded_groups":
-        return best[1:]
-    for _ in range(DESCENTS_MAX):
-        better = _best(tool, reading, expected, _neighbours(best[2], reading))
-        if better[:2] >= best[:2]:
+def _search(tool: Tool, reading: Reading, expected: Tensor) -> _Found:
+    """The best candidate; one that the export takes wins over all that it refuses."""
+
+    def best(steps: Iterable[Tensor], zero_point: int | None = reading.zero_point) -> _Found:
+        at = replace(reading, zero_point=zero_point)
+        found = (
+            _Found(
+                refused=tool in EXECUTED and not fits(at, step),
+                error=squared_error(at, step, expected, tool),
+                step=step,
+                zero_point=zero_point,
+            )
+            for step in steps
+        )
+        return min(found, key=lambda one: one.rank)
+
+    result = best(_candidates(tool, reading))
+    for _ in range(DESCENTS_MAX if tool == "folded_groups" else 0):
+        better = best(_neighbours(result.step, reading))
+        if better.rank >= result.rank:
             break
-        best = better
-    return best[1:]
-
-
-def _best(tool: Tool, reading: Reading, expected: Tensor, steps: Iterable[Tensor]) -> tuple[bool, float, Tensor]:
-    """(does not fit, squared error, steps)."""
-    free = tool not in EXECUTED
-    measured = (
-        (not (free or fits(reading, step)), squared_error(reading, step, expected, tool), step) for step in steps
-    )
-    return min(measured, key=lambda found: found[:2])
+        result = better
+    if reading.zero_point:
+        result = min((best([result.step], zero_point) for zero_point in ZERO_POINTS), key=lambda one: one.rank)
+        steps = [_allowed(result.step * factor, tool, reading.finest, reading.finest) for factor in FACTORS]
+        result = best(steps, result.zero_point)
+    return result
 
 
 def _candidates(tool: Tool, reading: Reading) -> Iterator[Tensor]:
     """Steps worth trying: the tool's shapes of the channels' ranges, each clipped more and more."""
     for shape in _shapes(tool, reading):
         for clip in CLIPS:
-            step = shape * clip / reading.levels
-            if tool in ON_POWERS_OF_TWO:
-                yield on_powers_of_two(step, reading.finest)
-            else:
-                yield step.clamp_min(reading.finest)
+            for floor in reading.floors():
+                yield _allowed(shape * clip / reading.levels, tool, floor, reading.finest)
+
+
+def _allowed(step: Tensor, tool: Tool, floor: float, finest: float) -> Tensor:
+    step = step.clamp_min(floor)
+    return on_powers_of_two(step, finest) if tool in ON_POWERS_OF_TWO else step
 
 
 def _shapes(tool: Tool, reading: Reading) -> list[Tensor]:
     """(n,) ranges of the channels, the same for all channels of a group."""
-    activation = reading.absmax.clamp_min(float(reading.absmax.max()) * 1e-4)
+    activation = reading.absmax.clamp_min(max(float(reading.absmax.max()) * 1e-4, reading.finest))
     if tool == "one_scale":
         return [torch.full_like(activation, float(activation.max()))]
     if tool == "split_channels":
@@ -212,7 +240,7 @@ def _shapes(tool: Tool, reading: Reading) -> list[Tensor]:
 
 def smoothed_shapes(activation: Tensor, weight: Tensor) -> list[Tensor]:
     """SmoothQuant's ranges, activation^alpha / weight^(1 - alpha), scaled to contain every activation."""
-    columns = weight.abs().amax(dim=0).clamp_min(float(weight.abs().max()) * 1e-3)
+    columns = weight.abs().amax(dim=0).clamp_min(max(float(weight.abs().max()) * 1e-3, 1e-12))
     shapes = [activation**alpha / columns ** (1 - alpha) for alpha in ALPHAS]
     return [shape * (activation / shape).max() for shape in shapes]
 

@@ -120,7 +120,7 @@ def test_model_of_another_kind_is_refused(package: Package) -> None:
     graph = build_integer_graph(package.program()).SerializeToString()
     activation = ActivationSize(channels=8, intermediate=8, heads=1)
     with pytest.raises(ConfigError, match="token_ids"):
-        OnnxFloatEngine(graph, parameters=1, activation=activation).session(1)
+        OnnxFloatEngine(graph, held_bytes=4, activation=activation).session(1)
     with pytest.raises(ConfigError, match="input_ids"):
         OnnxIntegerEngine(package.onnx(), logit_scale=1.0, weights_bytes=1).session(1)
 

@@ -212,8 +212,7 @@ def verify_package(package: Package, data: PreparedData, texts: int) -> dict[str
 
     Raises BuildError unless all bits agree.
     """
-    integer = [name for name, variant in package.manifest.variants.items() if variant.engine == "integer"]
-    found = {name: verify_variant(package, name, data, texts) for name in integer}
+    found = {name: verify_variant(package, name, data, texts) for name in package.manifest.integer_variants}
     further = {name: result for name, result in found.items() if name != INT8}
     return {**found[INT8], **({"variants": further} if further else {})}
 

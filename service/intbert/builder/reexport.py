@@ -5,7 +5,7 @@ are exported by the rules of today.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -43,22 +43,32 @@ def reexport_package(
     accuracy is then that of the earlier export. Raises NotFoundError, PackageError, BuildError.
     """
     old = open_any_arithmetic(ModelStore(store).path(model, version))
-    tensors = load_tensors(old.read(old.manifest.variants[INT8].file), str(old.directory))
-    if not isinstance(old.manifest.scales, dict):
-        raise BuildError(f"{old.directory} keeps no real scales; build it again")
-    exported = reexport(tensors, old.manifest.scales)
-    same = _same_tensors(tensors, exported.program.tensors())
+    tensors = {name: _tensors(old, name) for name in old.manifest.integer_variants}
+    exported = {name: reexport(tensors[name], _scales(old, name)) for name in tensors}
+    same = all(_same_tensors(tensors[name], exported[name].program.tensors()) for name in tensors)
     say("the integers are the same" if same else "the integers changed; evaluate the model again")
     manifest = _manifest(old, exported, new_version or old.manifest.version, same=same)
     names = [variant.file for variant in manifest.variants.values()] + [TOKENIZER_FILE]
     files: dict[str, bytes | Path] = {name: old.read(name) for name in names}
-    files[manifest.variants[INT8].file] = save(exported.program.tensors())
+    files |= {manifest.variants[name].file: save(made.program.tensors()) for name, made in exported.items()}
     files[REPORT_FILE] = render_report(manifest)
     destination = store / model / manifest.version
     package = write_package(destination, manifest, files, replace=destination == old.directory)
-    _verify(package)
+    for name in exported:
+        _verify(package, name)
     say(f"wrote {destination}")
     return package
+
+
+def _tensors(package: Package, variant: str) -> dict[str, Any]:
+    return load_tensors(package.read(package.manifest.variants[variant].file), str(package.directory))
+
+
+def _scales(package: Package, variant: str) -> dict[str, Any]:
+    scales = package.manifest.scales_of(variant)
+    if not isinstance(scales, dict):
+        raise BuildError(f"{package.directory} keeps no real scales of {variant}; build it again")
+    return scales
 
 
 def open_any_arithmetic(directory: Path) -> Package:
@@ -75,16 +85,16 @@ def open_any_arithmetic(directory: Path) -> Package:
     return Package(directory=directory, manifest=manifest, sha256=sha256(raw).hexdigest())
 
 
-def _manifest(old: Package, exported: Exported, version: str, *, same: bool) -> Manifest:
+def _manifest(old: Package, exported: Mapping[str, Exported], version: str, *, same: bool) -> Manifest:
     """The old manifest with what the export changed."""
     manifest = old.manifest
-    int8 = manifest.variants[INT8].model_copy(update={"logit_scale": exported.logit_scale})
-    tokenizer, session = old.tokenizer(), ReferenceEngine(exported.program, logit_scale=exported.logit_scale).session(1)
-    answers: list[KnownAnswer] = []
-    for known in manifest.known_answers:
-        sequence = encode_known(tokenizer, known.text, known.text_pair, manifest.max_tokens)
-        digest = known_digest(session.run(RaggedBatch.of([sequence])))
-        answers.append(known.model_copy(update={"digest": digest}))
+    variants = {
+        name: manifest.variants[name].model_copy(
+            update={"logit_scale": made.logit_scale, **({} if name == INT8 else {"scales": made.scales.to_json()})}
+        )
+        for name, made in exported.items()
+    }
+    answers = [_answer(old, known, exported[known.variant]) for known in manifest.known_answers]
     note = "" if same else " Exported again: the int8 figures are those of the earlier export."
     card = manifest.card.model_copy(
         update={
@@ -96,20 +106,27 @@ def _manifest(old: Package, exported: Exported, version: str, *, same: bool) -> 
         update={
             "arithmetic_version": ARITHMETIC_VERSION,
             "version": version,
-            "variants": {**manifest.variants, INT8: int8},
-            "scales": exported.scales.to_json(),
+            "variants": {**manifest.variants, **variants},
+            "scales": exported[INT8].scales.to_json(),
             "known_answers": tuple(answers),
             "card": card,
         }
     )
 
 
+def _answer(old: Package, known: KnownAnswer, exported: Exported) -> KnownAnswer:
+    """The same text's new digest."""
+    session = ReferenceEngine(exported.program, logit_scale=exported.logit_scale).session(1)
+    sequence = encode_known(old.tokenizer(), known.text, known.text_pair, old.manifest.max_tokens)
+    return known.model_copy(update={"digest": known_digest(session.run(RaggedBatch.of([sequence])))})
+
+
 def _same_tensors(old: dict[str, Any], new: dict[str, Any]) -> bool:
     return old.keys() == new.keys() and all(np.array_equal(old[name], new[name]) for name in old)
 
 
-def _verify(package: Package) -> None:
+def _verify(package: Package, variant: str) -> None:
     """All implementations on random tokens; BuildError when they disagree."""
-    found = verify_sequences(package, random_sequences(package, VERIFIED_SEQUENCES))
+    found = verify_sequences(package, random_sequences(package, VERIFIED_SEQUENCES), variant=variant)
     if not found.identical:
         raise BuildError(f"implementations disagree on the new program: {found.implementations}")

@@ -183,6 +183,16 @@ class Manifest(Record):
         """The tensors of an integer variant's file."""
         return self.variants[variant].tensors or self.tensors
 
+    def scales_of(self, variant: str) -> JsonValue:
+        """The real scales of an integer variant; None where none were kept."""
+        entry = self.variants[variant]
+        return entry.scales if entry.tensors else self.scales
+
+    @property
+    def integer_variants(self) -> list[str]:
+        """Names of the variants that compute integers only."""
+        return [name for name, variant in self.variants.items() if variant.engine == "integer"]
+
     @property
     def gate_drop(self) -> float:
         """Baseline less variant, in the metric's unit."""

@@ -34,9 +34,11 @@ def load_engine(
     activation = ActivationSize(
         channels=architecture.channels, intermediate=architecture.intermediate, heads=architecture.heads
     )
+    # Half precision is widened at load. Of int8 this is the least: what ONNX Runtime cannot multiply it widens, too
+    held_bytes = entry.bytes if entry.stored_dtype == "int8" else entry.bytes_at_fp32
     return OnnxFloatEngine(
         package.onnx(variant),
-        parameters=entry.parameters,
+        held_bytes=held_bytes,
         activation=activation,
         pool_threads=pool_threads,
         spin=spin,

@@ -38,7 +38,7 @@ class ActivationSize:
 
 
 class OnnxFloatEngine:
-    """`fp32.onnx` in ONNX Runtime. Sequences share a padded batch only where little is padded (`padding.py`).
+    """An ONNX file, FP32 or quantised, in ONNX Runtime. Sequences are padded together only a little (`padding.py`).
 
     An InferenceSession is shared by all workers (its `run` is thread-safe). With `pool_threads` there is one, whose
     pool of so many threads serves whoever computes, so the weights are held once; otherwise one for each thread count.
@@ -52,14 +52,14 @@ class OnnxFloatEngine:
         self,
         model: Path | bytes,
         *,
-        parameters: int,
+        held_bytes: int,
         activation: ActivationSize,
         pool_threads: int | None = None,
         spin: bool = False,
     ) -> None:
-        """`spin`: let idle threads of one run busy-wait, faster alone and bad company for others."""
+        """held_bytes: of the weights in one InferenceSession. `spin`: let idle threads of one run busy-wait, faster alone and bad company for others."""
         self._model = model
-        self._parameters = parameters
+        self._held_bytes = held_bytes
         self._activation = activation
         self._pool_threads = pool_threads
         self._spin = spin
@@ -69,8 +69,8 @@ class OnnxFloatEngine:
 
     @property
     def weights_bytes(self) -> int:
-        """Four bytes a parameter for each InferenceSession that exists (at least one)."""
-        return 4 * self._parameters * max(1, len(self._by_threads))
+        """Of all InferenceSessions that exist (at least one)."""
+        return self._held_bytes * max(1, len(self._by_threads))
 
     def session(self, threads: int) -> EngineSession:
         """Computes with `threads` threads, or with what the pool has free. ValueError for threads < 1."""
@@ -96,7 +96,7 @@ class OnnxFloatSession:
     def __init__(self, session: Any, activation: ActivationSize) -> None:
         names = [item.name for item in session.get_inputs()]
         if sorted(names) != sorted(FLOAT_INPUTS):
-            raise ConfigError(f"fp32.onnx has inputs {names}, expected {list(FLOAT_INPUTS)}; export it again")
+            raise ConfigError(f"the ONNX file has inputs {names}, expected {list(FLOAT_INPUTS)}; export it again")
         outputs = [item.name for item in session.get_outputs()]
         self._outputs = list(SPAN_OUTPUTS) if set(SPAN_OUTPUTS) <= set(outputs) else [outputs[0]]
         self._session = session

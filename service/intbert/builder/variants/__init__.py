@@ -4,13 +4,19 @@ from collections.abc import Callable, Mapping
 
 from intbert.builder.failure import BuildError
 from intbert.builder.variants.contract import BuiltVariant, VariantInputs
+from intbert.builder.variants.dynamic import build_dq
 from intbert.builder.variants.peg import build_peg
 from intbert.builder.variants.q8bert import build_q8bert
+from intbert.builder.variants.static import build_mp_ptq, build_peg_float, build_ptq
 
 Builder = Callable[[VariantInputs], BuiltVariant]
 BUILDERS: Mapping[str, Builder] = {  # name in the recipe -> builder
-    "peg-ptq": build_peg,
+    "dq": build_dq,
+    "ptq": build_ptq,
     "q8bert": build_q8bert,
+    "mp-ptq": build_mp_ptq,
+    "peg-ptq": build_peg,
+    "peg-ptq-float": build_peg_float,
 }
 
 

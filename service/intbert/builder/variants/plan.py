@@ -34,16 +34,18 @@ class Grid:
 
     @classmethod
     def over(cls, ranges: "Range | list[Range]", bits: Bits = 8) -> "Grid":
-        """The grid that reaches over a range, or over one of each channel; 0 lies on it exactly."""
+        """The grid that reaches over a range, or over one of each channel; 0 lies on it exactly.
+
+        A symmetric range gives the zero point in the middle, and the grid of integers from 1 - middle to middle - 1.
+        """
         several = ranges if isinstance(ranges, list) else [ranges]
-        steps = 2**bits - 1
-        # A tensor that is always 0 has no range; any scale will do
-        scales = np.array([(item.high - item.low) / steps or 1.0 for item in several]).astype(np.float32)
-        points = np.array([-item.low for item in several]) / scales
-        # In the middle for a symmetric range: 127.5 steps are on each side, and half to even gives 128
-        zero_points = np.clip(np.round(points), 0, steps).astype(np.int64)
+        placed = [_placed(item, bits) for item in several]
         shape = () if isinstance(ranges, Range) else (len(several),)
-        return cls(scale=scales.reshape(shape), zero_point=zero_points.reshape(shape), bits=bits)
+        return cls(
+            scale=np.array([scale for scale, _ in placed], dtype=np.float32).reshape(shape),
+            zero_point=np.array([zero for _, zero in placed], dtype=np.int64).reshape(shape),
+            bits=bits,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ class PlannedQuantiser(FloatStorage):
         if scale is None:
             return super().bias(writer, name, values)
         stored = np.clip(np.rint(values / scale.astype(np.float64)), -BIAS_MAX, BIAS_MAX).astype(np.int32)
-        return _dequantise(writer, name, writer.initializer(stored, name), scale, axis=0)
+        return _dequantise(writer, name, writer.initializer(stored, name), scale, axis=0, dtype=np.int32)
 
     def table(self, writer: GraphWriter, name: str, values: NDArray[np.float32]) -> str:
         """The integers, from which rows are taken before they become FP32."""
@@ -132,6 +134,15 @@ def weight_integers(values: NDArray[np.float32], scale: NDArray[np.float32]) -> 
     return np.clip(np.rint(values / scale.astype(np.float64)), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
 
 
+def _placed(item: Range, bits: int) -> tuple[float, int]:
+    """Scale and zero point. A tensor that is always 0 has no range; any scale will do."""
+    steps, middle = 2**bits - 1, 2 ** (bits - 1)
+    if item.low == -item.high:
+        return item.high / (middle - 1) or 1.0, middle
+    scale = (item.high - item.low) / steps
+    return scale, round(float(np.clip(-item.low / scale, 0, steps)))
+
+
 def _simulated(writer: GraphWriter, name: str, tensor: str, grid: Grid) -> str:
     """The values of a grid with a scale for each channel, in FP32 operators.
 
@@ -144,8 +155,11 @@ def _simulated(writer: GraphWriter, name: str, tensor: str, grid: Grid) -> str:
     return writer.node("Mul", writer.node("Max", writer.node("Min", rounded, high), low), scale)
 
 
-def _dequantise(writer: GraphWriter, name: str, tensor: str, scale: NDArray[np.float32], *, axis: int) -> str:
-    """scale * tensor, symmetric."""
+def _dequantise(
+    writer: GraphWriter, name: str, tensor: str, scale: NDArray[np.float32], *, axis: int, dtype: Any = np.int8
+) -> str:
+    """scale * tensor, symmetric. The zero point is written out: without it ONNX Runtime 1.32 makes no QGemm."""
     stored = writer.initializer(np.asarray(scale, dtype=np.float32), f"{name}/scale")
+    zero = writer.initializer(np.zeros(np.shape(scale), dtype=dtype), f"{name}/zero_point")
     attributes: dict[str, Any] = {"axis": axis} if np.ndim(scale) else {}
-    return writer.node("DequantizeLinear", tensor, stored, **attributes)
+    return writer.node("DequantizeLinear", tensor, stored, zero, **attributes)

@@ -63,7 +63,8 @@ def least_squares_symmetric(seen: Observed, bits: int) -> Range:
 
 def squared_error(seen: Observed, chosen: Range, bits: int) -> float:
     """Mean squared difference to the grid over `chosen`, counting every value as the centre of its bin."""
-    return _error(seen.centres, seen.counts, chosen.low, chosen.high, 2**bits - 1) / max(1.0, seen.counts.sum())
+    summed = _error(seen.centres, seen.counts, chosen.low, chosen.high, 2**bits - 1)
+    return summed / max(1.0, float(seen.counts.sum()))
 
 
 def _search(seen: Observed, bits: int, *, symmetric: bool) -> Range:

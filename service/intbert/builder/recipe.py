@@ -167,7 +167,7 @@ class Q8bertSection(Section):
     epochs: float = Field(default=1.0, gt=0, description="Passes over the training data.")
     learning_rate: float = Field(default=2e-5, gt=0, description="Peak learning rate; decays linearly to 0.")
     warmup_fraction: Fraction = Field(default=0.1, description="Part of the steps with rising learning rate.")
-    batch_examples: int = Field(default=32, ge=1, description="Examples a step.")
+    batch_examples: int = Field(default=16, ge=1, description="Examples a step.")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
     dropout: Fraction = Field(default=0.1, description="Dropout of hidden states.")
     ema_decay: Fraction = Field(

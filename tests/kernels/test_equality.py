@@ -13,7 +13,7 @@ from tests.kernels.random_program import Case, batch_of, random_case, single
 BERT_SHAPES = (
     Dimensions(channels=384, heads=12, intermediate=1536, layers=2, positions=512),
     Dimensions(channels=768, heads=12, intermediate=3072, layers=1, positions=512, pooler=False, labels=2),
-    Dimensions(channels=1024, heads=16, intermediate=4096, layers=1, positions=512),
+    Dimensions(channels=1024, heads=16, intermediate=4096, layers=1, positions=514, position_offset=2, relu=True),
 )
 
 

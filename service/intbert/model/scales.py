@@ -62,6 +62,12 @@ class Scales:
     layers: tuple[LayerScales, ...]
     pooler_weight: Vector | None  # (n,)
     logit: float  # one int32 unit; also the output weight's scale after folding
+    relu: float | None = None  # one unit of the pooler's u8 output where it ends in ReLU; None: it ends in tanh
+
+    @property
+    def pooled(self) -> float:
+        """One unit of the pooler's 8-bit output."""
+        return TANH_SCALE if self.relu is None else self.relu
 
     def to_json(self) -> JsonObject:
         """The kept scales: those that a program's integers don't tell."""
@@ -70,6 +76,7 @@ class Scales:
             "embedding_residual": self.embedding_norm.residual,
             "layers": [_kept(layer) for layer in self.layers],
             "logit": self.logit,
+            **({} if self.relu is None else {"relu": self.relu}),
         }
 
     @classmethod
@@ -80,14 +87,21 @@ class Scales:
         for layer, kept_layer in zip(program.layers, kept["layers"], strict=True):
             layers.append(_layer(layer, kept_layer, before))
             before = layers[-1].ffn_norm
-        pooler = program.head.pooler
+        pooler, guard_bits = program.head.pooler, program.head.relu_guard_bits
+        relu = None if guard_bits is None else float(kept["relu"])
         return cls(
             embedding_sum=kept["embedding_sum"],
             embedding_norm=embedding_norm,
             layers=tuple(layers),
-            pooler_weight=None if pooler is None else _narrow_weight(pooler, POOLER_SCALE),
+            pooler_weight=None if pooler is None else _narrow_weight(pooler, pooler_scale(relu, guard_bits)),
             logit=kept["logit"],
+            relu=relu,
         )
+
+
+def pooler_scale(relu: float | None, guard_bits: int | None) -> float:
+    """Real value of one unit of the pooler's 16-bit output."""
+    return POOLER_SCALE if relu is None or guard_bits is None else relu / 2**guard_bits
 
 
 def _norm(norm: LayerNorm, residual: float) -> NormScales:

@@ -13,7 +13,8 @@ from transformers import BertForQuestionAnswering, BertForSequenceClassification
 
 from intbert.arithmetic.bounds import GELU_RANGE_SHIFT_MAX
 from intbert.arithmetic.gelu import UNITS_PER_ONE
-from intbert.builder.quantise.export import FINER, embedding_sum_scale, realise, sum_scale
+from intbert.builder.families import pooler_activation, with_pooler_activation
+from intbert.builder.quantise.export import FINER, RELU_GUARD_BITS, embedding_sum_scale, realise, sum_scale
 from intbert.builder.quantise.modules import QuantisedModel
 from intbert.builder.quantise.observer import Batch, Observer, Site
 from intbert.builder.quantise.outliers import (
@@ -31,6 +32,7 @@ from intbert.model.scales import LayerScales, NormScales, Scales, gelu_input_sca
 
 RESIDUAL_MARGIN = 1.4
 GELU_INPUT_MARGIN = 1.2
+LEAST_RELU = 1e-6  # a head whose ReLU never lets anything through still needs a scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,8 @@ def calibrated_scales(
     finally:
         observer.close()
         model.train(training)
-    search = _Search(real, observer, tools)
+    rectified = real.pooler is not None and pooler_activation(model.config) == "relu"
+    search = _Search(real, observer, tools, rectified=rectified)
     scales = realise(real, search.scales())
     return Calibration(scales=scales, tensors=tuple(search.tensors))
 
@@ -68,7 +71,9 @@ def calibrate(
 ) -> Calibration:
     """Find the scales of a quantised model on `batches`, at its current parameters, and set them."""
     pooled = model.pooler is not None
-    float_model: nn.Module = (BertForSequenceClassification if pooled else BertForQuestionAnswering)(model.config)
+    float_model = with_pooler_activation(
+        (BertForSequenceClassification if pooled else BertForQuestionAnswering)(model.config)
+    )
     state = {name: torch.from_numpy(values) for name, values in state_dict(model.real()).items()}
     float_model.load_state_dict(state, strict=False)
     float_model.to(model.output.weight.device)
@@ -80,8 +85,8 @@ def calibrate(
 class _Search:
     """The scales of every tensor in turn, with a record of how each was found."""
 
-    def __init__(self, real: RealModel, seen: Observer, tools: tuple[Tool, ...]) -> None:
-        self._real, self._seen, self._tools = real, seen, tools
+    def __init__(self, real: RealModel, seen: Observer, tools: tuple[Tool, ...], *, rectified: bool) -> None:
+        self._real, self._seen, self._tools, self._rectified = real, seen, tools, rectified
         self.tensors: list[TensorChoice] = []
 
     def scales(self) -> Scales:
@@ -104,6 +109,7 @@ class _Search:
             layers=tuple(layers),
             pooler_weight=None,
             logit=1.0,
+            relu=self._relu(self._seen.inputs["classifier"]) if self._rectified else None,
         )
 
     @property
@@ -177,6 +183,19 @@ class _Search:
         choice = choose(reading, self._tools)
         self.tensors.append(TensorChoice(tensor=name, tool=choice.tool, errors=choice.errors))
         return _vector(choice.step), choice.zero_point or 0
+
+    def _relu(self, site: Site) -> float:
+        """One unit of the pooler's ReLU, shared by all channels as the output layer's weights share one scale."""
+        reading = Reading(
+            rows=site.sample(),
+            absmax=site.absmax,
+            weight=_tensor(self._real.output.weight),
+            finest=max(site.largest(), LEAST_RELU) / 255 / 2**RELU_GUARD_BITS,
+            zero_point=0,
+        )
+        choice = choose(reading, ("one_scale",))
+        self.tensors.append(TensorChoice(tensor="head.relu", tool=choice.tool, errors=choice.errors))
+        return float(choice.step[0])
 
     def _heads(self, name: str, site: Site) -> Tensor:
         step, choice = head_steps(name, site.sample(), self._real.heads)

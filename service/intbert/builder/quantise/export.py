@@ -15,18 +15,19 @@ from intbert.arithmetic.fixed import SUM22_MAX
 from intbert.arithmetic.program import Attention, Embedding, Gelu, Head, Layer, Linear, NarrowLinear, Program
 from intbert.builder.quantise import fixed_point as fp
 from intbert.builder.quantise.fixed_point import Input
-from intbert.builder.quantise.real import Matrix, RealLayer, RealModel, Vector
+from intbert.builder.quantise.real import Matrix, RealLayer, RealLinear, RealModel, Vector
 from intbert.model.scales import (
     CONTEXT_BITS,
     POOLER_SCALE,
-    TANH_SCALE,
     LayerScales,
     NormScales,
     Scales,
     gelu_input_scale,
+    pooler_scale,
 )
 
 GUARD_BITS_MAX = 7
+RELU_GUARD_BITS = 6  # so that 255 lies below 16383, which (2.2) reaches with any multiplier
 FRACTION_BITS = (10, 9, 8)
 CONTEXT_RATIO_MAX = CONTEXT_MULTIPLIER_MAX / 2**20
 RESIDUAL_SHIFT_MAX = 6
@@ -63,15 +64,11 @@ def realise(model: RealModel, wished: Scales) -> Scales:
     for layer, scales in zip(model.layers, wished.layers, strict=True):
         layers.append(_realise_layer(layer, scales, before))
         before = layers[-1].ffn_norm
-    pooler = None
+    realised = replace(wished, embedding_norm=embedding_norm, layers=tuple(layers))
     if model.pooler is not None:
-        exact = fp.weight_scale(model.pooler, Input(scale=before.view), _floor(POOLER_SCALE))
-        pooler = np.minimum(
-            exact, POOLER_SCALE * FINER
-        )  # clips rows whose weights are larger than any trained pooler's
-    source = Input(scale=before.view if model.pooler is None else np.full(model.channels, TANH_SCALE))
-    logit = float(fp.weight_scale(model.output, source, 2.0**-60).max())
-    return replace(wished, embedding_norm=embedding_norm, layers=tuple(layers), pooler_weight=pooler, logit=logit)
+        realised = _realise_pooler(model.pooler, realised, before)
+    source = Input(scale=before.view) if model.pooler is None else _pooled(model, realised)
+    return replace(realised, logit=float(fp.weight_scale(model.output, source, 2.0**-60).max()))
 
 
 def export(model: RealModel, scales: Scales, word_multiplier: NDArray[np.int16] | None = None) -> Exported:
@@ -151,6 +148,23 @@ def _realise_layer(layer: RealLayer, wished: LayerScales, before: NormScales) ->
     )
 
 
+def _realise_pooler(pooler: RealLinear, wished: Scales, before: NormScales) -> Scales:
+    """Its weights' scales, and a ReLU output at least two units of every accumulator coarse."""
+    source = Input(scale=before.view)
+    if wished.relu is None:
+        exact = fp.weight_scale(pooler, source, _floor(POOLER_SCALE))
+        # Clips rows whose weights are larger than any trained pooler's
+        return replace(wished, pooler_weight=np.minimum(exact, POOLER_SCALE * FINER))
+    exact = fp.weight_scale(pooler, source, _floor(wished.relu / 2**RELU_GUARD_BITS))
+    return replace(wished, pooler_weight=exact, relu=max(wished.relu, float(exact.max()) * 2 / FINER))
+
+
+def _pooled(model: RealModel, scales: Scales) -> Input:
+    """How the output layer reads the pooler: tanh around 128, ReLU from 0."""
+    scale = np.full(model.channels, scales.pooled)
+    return Input(scale=scale) if scales.relu is None else Input(scale=scale, offset=0)
+
+
 def _gelu_range_shift(wished: int, weight_scale: Vector) -> int:
     """The GELU input's range, widened until every accumulator is finer than it."""
     shifts = range(wished, GELU_RANGE_SHIFT_MAX)
@@ -221,12 +235,12 @@ def _layer(layer: RealLayer, scales: LayerScales, before: NormScales, heads: int
     )
 
 
-def _guard_bits(weight_scale: Vector, output_scale: Vector) -> int:
-    """The most guard bits, at most 7, at which every accumulator is still finer than its 16-bit output."""
+def _guard_bits(weight_scale: Vector, output_scale: Vector | float, most: int = GUARD_BITS_MAX) -> int:
+    """The most guard bits, at most `most`, at which every accumulator is still finer than its 16-bit output."""
     _, shift = fp.mantissa_q15(weight_scale / output_scale)
     if shift.min() < 1:
-        raise ValueError("the accumulator of Q, K or V is coarser than its 8-bit output; widen that output's scale")
-    return int(min(shift.min(), GUARD_BITS_MAX))
+        raise ValueError("an accumulator is coarser than its 8-bit output; widen that output's scale")
+    return int(min(shift.min(), most))
 
 
 def _shift_between(coarse: float, fine: float) -> int:
@@ -279,12 +293,16 @@ def _head(model: RealModel, scales: Scales, before: NormScales) -> tuple[Head, V
     """Pooler (if any) and output; the output has one weight scale, so that logits compare."""
     pooler: NarrowLinear | None = None
     pooler_weight: Vector | None = None
+    guard_bits: int | None = None
     source = Input(scale=before.view)
     if model.pooler is not None and scales.pooler_weight is not None:
-        pooler, pooler_weight = fp.narrow_linear(model.pooler, source, scales.pooler_weight, POOLER_SCALE)
-        source = Input(scale=np.full(model.channels, TANH_SCALE))
+        if scales.relu is not None:
+            guard_bits = _guard_bits(scales.pooler_weight, scales.relu, RELU_GUARD_BITS)
+        output_scale = pooler_scale(scales.relu, guard_bits)
+        pooler, pooler_weight = fp.narrow_linear(model.pooler, source, scales.pooler_weight, output_scale)
+        source = _pooled(model, scales)
     one_scale = np.full(len(model.output.bias), scales.logit)
     weight = fp.integer_weight(model.output, source, one_scale)
     none = np.zeros(len(one_scale), dtype=np.int64)
     output = Linear(weight=weight, bias=fp.integer_bias(model.output, weight, source, one_scale, none))
-    return Head(pooler=pooler, output=output), pooler_weight
+    return Head(pooler=pooler, relu_guard_bits=guard_bits, output=output), pooler_weight

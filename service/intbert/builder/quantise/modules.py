@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_outputs import QuestionAnsweringModelOutput, SequenceClassifierOutput
 
+from intbert.builder.families import pooler_activation
 from intbert.builder.quantise.export import LOG2_E, embedding_sum_scale, realise
 from intbert.builder.quantise.fake_quantise import (
     IntegerAttention,
@@ -236,6 +237,8 @@ class QuantisedModel(nn.Module):
         self.embedding_norm = Norm(real.embedding_norm, settings)
         self.layers = nn.ModuleList(QuantisedLayer(layer, real.heads, settings) for layer in real.layers)
         self.pooler = None if real.pooler is None else QuantisedLinear(real.pooler)
+        rectified = real.pooler is not None and pooler_activation(config) == "relu"
+        self.relu = Steps(1, gains=1, learned=settings.learn_steps) if rectified else None
         self.output = QuantisedLinear(real.output)
         self.register_buffer("calibrated", torch.zeros((), dtype=torch.bool))
 
@@ -305,6 +308,7 @@ class QuantisedModel(nn.Module):
             layers=tuple(layer.scales() for layer in self._layers()),
             pooler_weight=None,
             logit=1.0,
+            relu=None if self.relu is None else float(self.relu.values()[0]),
         )
         return realise(real, wished)
 
@@ -313,6 +317,8 @@ class QuantisedModel(nn.Module):
         self.embedding_norm.set_scales(scales.embedding_norm)
         for layer, layer_scales in zip(self._layers(), scales.layers, strict=True):
             layer.set_scales(layer_scales)
+        if self.relu is not None:
+            self.relu.set(np.asarray([scales.pooled]))
         self.calibrated.fill_(value=1)
 
     def gains(self) -> list[nn.Parameter]:
@@ -338,13 +344,22 @@ class QuantisedModel(nn.Module):
         """Output layer with one weight scale a tensor, in float32."""
         if self.pooler is not None:
             acc, scale = self.pooler(integers[:, 0], step)
-            pooled = torch.tanh(torch.addcmul(self.pooler.bias, acc.float(), scale))
-            step = torch.full((pooled.shape[-1],), TANH_SCALE, device=pooled.device)
-            none = torch.zeros_like(step)
-            integers = quantise_columns(pooled, step.reciprocal(), none, none, torch.float32)
+            integers, step = self._activate(torch.addcmul(self.pooler.bias, acc.float(), scale))
         folded = (self.output.weight * step).flatten()[None]
         weight, scale = quantise_weight(folded, torch.ones_like(folded[0]), torch.float32)
         return functional.linear(integers.float(), weight.view_as(self.output.weight)) * scale + self.output.bias
+
+    def _activate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(integers of tanh or ReLU, their steps) of the pooler's outputs (sequences, n)."""
+        if self.relu is None:
+            step = torch.full((x.shape[-1],), TANH_SCALE, device=x.device)
+            none = torch.zeros_like(step)
+            return quantise_columns(torch.tanh(x), step.reciprocal(), none, none, torch.float32), step
+        step, gain = self.relu(x.shape[-1])
+        learned = step * torch.exp2(gain - gain.detach())
+        inside = (x / learned).clamp(0, 255)
+        integers = inside + (inside.round() - inside).detach()
+        return integers * learned / step, step
 
 
 def _residual(x: Tensor, acc: Tensor, scale: Tensor, bias: Tensor) -> Tensor:

@@ -53,12 +53,12 @@ class Observer:
 
     def _hook(self, name: str):  # type: ignore[no-untyped-def]  # torch's hook protocol is untyped
         def see(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if self._mask is None:
+                return
             for sites, values in ((self.inputs, inputs[0]), (self.outputs, output)):
-                if values.dim() == 3 and self._mask is not None:
-                    site = sites.setdefault(
-                        name, Site(rows_max=self._rows_max, absmax=values.new_zeros(values.shape[-1]))
-                    )
-                    site.see(values.detach().float()[self._mask])
+                site = sites.setdefault(name, Site(rows_max=self._rows_max, absmax=values.new_zeros(values.shape[-1])))
+                kept = values.detach().float()
+                site.see(kept if kept.dim() == 2 else kept[self._mask])  # heads see first tokens only, never padding
 
         return see
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from intbert.arithmetic.linear import UNSIGNED_OFFSET
 from intbert.arithmetic.program import Layer, LayerNorm, Linear, NarrowLinear, Program, Tensors
 from intbert.builder.quantise.export import Exported, export
 from intbert.builder.quantise.fixed_point import Input
 from intbert.builder.quantise.real import RealLayer, RealLinear, RealModel, RealNorm, Vector
-from intbert.model.scales import TANH_SCALE, LayerScales, NormScales, Scales
+from intbert.model.scales import LayerScales, NormScales, Scales
 
 
 def reexport(tensors: Tensors, scales: Mapping[str, Any]) -> Exported:
@@ -26,7 +27,9 @@ def dequantise(program: Program, scales: Scales) -> RealModel:
     before = (scales.embedding_norm, *(layer.ffn_norm for layer in scales.layers))
     pooler = program.head.pooler
     source = Input(scale=before[-1].view)
-    output = source if pooler is None else Input(scale=np.full(table.word.shape[1], TANH_SCALE))
+    pooled = np.full(table.word.shape[1], scales.pooled)
+    rectified = program.head.relu_guard_bits is not None
+    output = source if pooler is None else Input(scale=pooled, offset=0 if rectified else UNSIGNED_OFFSET)
     return RealModel(
         heads=program.heads,
         position_offset=program.position_offset,

@@ -1,8 +1,9 @@
 """Charts of the report."""
 
+import re
 from xml.etree import ElementTree
 
-from intbert.builder.charts import Line, bar_chart, line_chart
+from intbert.builder.charts import Line, bar_chart, heat_map, line_chart
 
 SERIES = [Line(name="int8", values=[1.0, 2.0]), Line(name="FP32", values=[3.0, 4.0])]
 
@@ -32,3 +33,14 @@ def test_ids_differ_between_charts() -> None:
 def test_charts_repeat() -> None:
     """The same values give the same bytes."""
     assert line_chart("x", "t", ["a", "b"], SERIES, "ms") == line_chart("x", "t", ["a", "b"], SERIES, "ms")
+
+
+def test_heat_map_shows_its_numbers() -> None:
+    """A cell for each value, none where there is none; the largest value has the darkest cell."""
+    svg = heat_map("heat", "Costs", ["query", "key"], ["layer 0", "1"], [[4.0, 1.0], [None, 2.0]])
+    root = ElementTree.fromstring(svg)
+    words = [element.text.strip() for element in root.iter() if element.text and element.text.strip()]
+    assert {"query", "key", "layer 0", "1", "4", "2"} <= set(words)
+    shades = [float(found) for found in re.findall(r"opacity: ([\d.]+)", svg)]
+    assert max(shades) == 0.6
+    assert len([shade for shade in shades if 0 < shade < 1]) == 3

@@ -28,6 +28,8 @@ def test_report_shows_both_variants(built: tuple[Path, Package]) -> None:
     page = built[1].read("report.html").decode()
     assert page.count("<svg") >= 2
     assert "Quantisation error by layer" in page
+    assert "What each tensor's rounding costs" in page.replace("&#39;", "'")
+    assert "Outlier channels" in page
     assert "src=" not in page
     assert "<link" not in page
 

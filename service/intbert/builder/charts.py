@@ -15,6 +15,7 @@ SERIES = ("#0000f2", "#0000f3")
 VARIABLES = {INK: "var(--ink)", GRID: "var(--rule)", SERIES[0]: "var(--int8)", SERIES[1]: "var(--fp32)"}
 WIDTH_INCHES = 7.2
 HEIGHT_INCHES = 2.9
+HEAT_ALPHA = 0.6  # of the largest value: the number in it stays readable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +59,33 @@ def line_chart(identity: str, title: str, points: Sequence[str], series: Sequenc
     return _svg(figure, axes, identity, title)
 
 
-def _new_axes() -> "tuple[Any, Axes]":
+def heat_map(
+    identity: str, title: str, rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float | None]]
+) -> str:
+    """A cell for each value, the darker the larger, with the value in it. values: one sequence a row; None: no cell."""
+    from matplotlib.patches import Rectangle
+
+    figure, axes = _new_axes(height_inches=0.6 + 0.28 * len(rows))
+    largest = max((value for row in values for value in row if value is not None), default=0.0) or 1.0
+    for y, row in enumerate(values):
+        for x, value in enumerate(row):
+            if value is not None:
+                shade = HEAT_ALPHA * value / largest
+                axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=SERIES[0], alpha=shade, linewidth=0))
+                axes.text(x, y, f"{value:.2g}", ha="center", va="center", color=INK, fontsize=8.5)
+    axes.grid(visible=False)
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.xaxis.tick_top()
+    return _svg(figure, axes, identity, title)
+
+
+def _new_axes(height_inches: float = HEIGHT_INCHES) -> "tuple[Any, Axes]":
     from matplotlib.figure import Figure  # not pyplot: no global state, no display
 
-    figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
     axes.patch.set_alpha(0)
@@ -77,7 +101,8 @@ def _svg(figure: Any, axes: "Axes", identity: str, title: str) -> str:
     """The figure as one `<svg>` element whose ids begin with `identity`."""
     from matplotlib import rc_context
 
-    axes.legend(frameon=False, labelcolor=INK, loc="upper left", bbox_to_anchor=(0, 1.16), ncols=2, fontsize=10)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, labelcolor=INK, loc="upper left", bbox_to_anchor=(0, 1.16), ncols=2, fontsize=10)
     text = StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": identity}):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})

@@ -33,7 +33,7 @@ from intbert.builder.failure import BuildError
 from intbert.builder.families import load_bert
 from intbert.builder.finetune import finetune
 from intbert.builder.fp32_graph import export_fp32
-from intbert.builder.layer_report import layer_report
+from intbert.builder.layer_report import layer_report, tensor_report
 from intbert.builder.prepared import PreparedData, prepare
 from intbert.builder.quantise import Scales, export_program
 from intbert.builder.quantise.export import Exported
@@ -287,8 +287,12 @@ class Build:
         draft = self.draft()
         exported = exported_of(draft)
         texts = [(item["input_ids"], item["token_type_ids"]) for item in self.data.dev_features]
-        errors = layer_report(exported, self.teacher(), texts[: self.recipe.report.error_texts])
-        return {**measure_package(draft, self.recipe.shapes_to_bench), "layer_error": errors}
+        few, teacher = texts[: self.recipe.report.error_texts], self.teacher()
+        return {
+            **measure_package(draft, self.recipe.shapes_to_bench),
+            "layer_error": layer_report(exported, teacher, few),
+            "tensor_cost": tensor_report(exported, teacher, few),
+        }
 
     def write(self, draft: Package, manifest: Manifest, destination: Path, *, replace: bool) -> Package:
         """The draft's files with card and report, into the store."""

@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from intbert.builder.charts import Line, bar_chart, line_chart
+from intbert.builder.report_tensors import TOOL_NAMES, cost_chart, other_costs, outlier_tables
 from intbert.model.manifest import Manifest
 
 MEBIBYTE = 2**20
@@ -37,6 +38,10 @@ def render_report(manifest: Manifest) -> bytes:
         latency_chart=latency_chart(manifest),
         error_chart=error_chart(manifest),
         training_chart=training_chart(manifest),
+        cost_chart=cost_chart(manifest),
+        other_costs=other_costs(manifest),
+        outlier_tables=outlier_tables(manifest),
+        tool_names=TOOL_NAMES,
     )
     return page.encode()
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from intbert.cli import ask, build, doctor, inference, measure, models
+from intbert.cli import ask, build, doctor, inference, inspection, measure, models
 from intbert.errors import ConfigError, InputError, IntbertError, KernelError, NotFoundError
 from intbert.version import package_version
 
@@ -41,6 +41,7 @@ def make_app() -> typer.Typer:
     app.callback()(_program)
     inference.add_commands(app)
     models.add_commands(app)
+    inspection.add_commands(app)
     doctor.add_commands(app)
     ask.add_commands(app)
     measure.add_commands(app)

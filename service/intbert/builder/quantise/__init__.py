@@ -23,6 +23,7 @@ from intbert.builder.quantise.modules import QuantisedModel, QuantiseSettings
 from intbert.builder.quantise.outliers import TensorChoice
 from intbert.builder.quantise.reexport import dequantise, reexport
 from intbert.builder.quantise.sensitivity import LayerError, layer_errors
+from intbert.builder.quantise.tensor_costs import TensorCost, tensor_costs
 from intbert.builder.quantise.twin import twin_logits
 from intbert.model.scales import Scales
 
@@ -41,11 +42,13 @@ __all__ = [
     "QuantisedModel",
     "Scales",
     "TensorChoice",
+    "TensorCost",
     "calibrate",
     "calibrated_scales",
     "dequantise",
     "export_program",
     "layer_errors",
     "reexport",
+    "tensor_costs",
     "twin_logits",
 ]

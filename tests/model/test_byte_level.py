@@ -22,7 +22,7 @@ def byte_level(*, trim_offsets: bool = True) -> Tokenizer:
     """Trained on one sentence; `trim_offsets` as in the file of a checkpoint."""
     inner = ByteLevelBPETokenizer()
     inner.train_from_iterator([TEXT] * 3, vocab_size=320, special_tokens=SPECIALS, show_progress=False)
-    inner.post_processor = processors.RobertaProcessing(  # type: ignore[attr-defined]  # set through __setattr__
+    inner.post_processor = processors.RobertaProcessing(
         ("</s>", 2), ("<s>", 0), trim_offsets=trim_offsets, add_prefix_space=False
     )
     return Tokenizer.from_json(inner.to_str().encode())

@@ -71,7 +71,7 @@ def calibrate(
 ) -> Calibration:
     """Find the scales of a quantised model on `batches`, at its current parameters, and set them."""
     pooled = model.pooler is not None
-    float_model = with_pooler_activation(
+    float_model: nn.Module = with_pooler_activation(
         (BertForSequenceClassification if pooled else BertForQuestionAnswering)(model.config)
     )
     state = {name: torch.from_numpy(values) for name, values in state_dict(model.real()).items()}

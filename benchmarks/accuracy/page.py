@@ -41,7 +41,7 @@ def difference_table(table: Table) -> str:
     rows = [
         [
             f"`{variant}`",
-            *(signed_figure(table.difference(task, variant)) for task in table.tasks),
+            *(signed_figure(table.difference(task, variant), task) for task in table.tasks),
             signed(table.mean_difference(variant)),
         ]
         for variant in VARIANTS
@@ -56,14 +56,14 @@ def metric_tables(table: Table) -> str:
     rows = [
         [
             f"`{variant}`",
-            *(plain_figure(table.figure(task, variant, task.metric)) for task in table.tasks),
+            *(plain_figure(table.figure(task, variant, task.metric), task) for task in table.tasks),
             plain(table.mean(variant)),
         ]
         for variant in VARIANTS
     ]
     others = [(task, metric) for task in table.tasks for metric in task.metrics[1:]]
     more = [
-        [f"`{variant}`", *(plain_figure(table.figure(task, variant, metric)) for task, metric in others)]
+        [f"`{variant}`", *(plain_figure(table.figure(task, variant, metric), task) for task, metric in others)]
         for variant in VARIANTS
     ]
     parts = [markdown(["variant", *metric_heads(table.tasks), "mean"], rows)]
@@ -132,7 +132,7 @@ def elsewhere_table(table: Table) -> str:
                     f"{task.label}, {metric_label(task.metric)}",
                     NOTHING if scores[0] is None else f"{scores[0].examples:,}",
                     *(NOTHING if score is None else plain(score.metrics[task.metric]) for score in scores),
-                    signed_figure(found),
+                    signed_figure(found, task),
                 ]
             )
     return markdown(["set", "model, metric", "examples", "FP32", "int8", "difference"], rows)
@@ -228,18 +228,21 @@ def cell_list(cells: Sequence[Cell]) -> str:
     return ", ".join(f"`{cell}`" for cell in cells)
 
 
-def plain_figure(figure: Figure | None) -> str:
+def plain_figure(figure: Figure | None, task: Task) -> str:
     """ "89.12 ± 0.45", without deviation for a single seed."""
-    if figure is None:
-        return NOTHING
-    return plain(figure.mean) + (f" ± {figure.deviation:.2f}" if figure.deviation is not None else "")
+    return NOTHING if figure is None else plain(figure.mean) + spread_of(figure, task)
 
 
-def signed_figure(figure: Figure | None) -> str:
+def signed_figure(figure: Figure | None, task: Task) -> str:
     """ "-0.21 ± 0.30"."""
-    if figure is None:
-        return NOTHING
-    return signed(figure.mean) + (f" ± {figure.deviation:.2f}" if figure.deviation is not None else "")
+    return NOTHING if figure is None else signed(figure.mean) + spread_of(figure, task)
+
+
+def spread_of(figure: Figure, task: Task) -> str:
+    """The deviation where there is one, and how many seeds it is of when some are missing."""
+    deviation = f" ± {figure.deviation:.2f}" if figure.deviation is not None else ""
+    wanted = len(task.seeds)
+    return deviation + (f" ({figure.seeds} of {wanted} seeds)" if figure.seeds < wanted else "")
 
 
 def plain(value: float | None) -> str:

@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from intbert.builder.charts import Line, bar_chart, line_chart
 from intbert.builder.report_tensors import TOOL_NAMES, cost_chart, other_costs, outlier_tables
+from intbert.builder.report_variants import variant_rows
 from intbert.model.manifest import Manifest
 
 MEBIBYTE = 2**20
@@ -35,6 +36,7 @@ def render_report(manifest: Manifest) -> bytes:
         manifest=manifest,
         measured=manifest.card.measured,
         comparisons=comparisons(manifest),
+        variants=variant_rows(manifest),
         latency_chart=latency_chart(manifest),
         error_chart=error_chart(manifest),
         training_chart=training_chart(manifest),

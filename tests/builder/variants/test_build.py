@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from markupsafe import escape
 
 from intbert.builder.failure import BuildError
 from intbert.builder.pipeline import build
@@ -57,6 +58,15 @@ def test_package_says_what_each_variant_computes(package: Package) -> None:
         assert variant.bytes > 0
     assert manifest.provenance.overrides == {"seed": 8, "variants": list(ALL)}
     assert manifest.provenance.seeds == {"all": 8}
+
+
+def test_report_lists_every_variant(package: Package) -> None:
+    """Beside int8 and FP32 there is a table with a row for each, in which the sentences of the card stand."""
+    page = package.read("report.html").decode()
+    assert "<h2>All variants</h2>" in page
+    for name, variant in package.manifest.variants.items():
+        assert f'<td class="short">{name}</td>' in page
+        assert escape(variant.float_parts) in page
 
 
 def test_integer_variants_are_complete(package: Package) -> None:

@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BENCH  ?= .venv-bench
+BENCH_HTTP ?= .venv-bench-http
 HOST   ?=
 PORT   ?=
 CELL   ?=
@@ -20,7 +21,7 @@ SOURCES     := $(CPP_SOURCES) $(shell find service/intbert -type f -not -name '*
 CHECKED     := service tests benchmarks loadtest deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test check lint format pytest sanitize check-api build loadtest bench-startup docker-check test-cpus bench results bench-prototype clean
+.PHONY: help serve install test check lint format pytest sanitize check-api build loadtest bench-startup docker-check test-cpus bench bench-http results bench-prototype clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -80,12 +81,15 @@ bench: $(BENCH)/stamps/package ## ours beside the peers, interleaved, about half
 results: $(STAMPS)/test $(STAMPS)/package ## docs/results.md from the committed records, or one cell of it made again (CELL=mrpc/q8bert/1, DATA=../data)
 	$(BIN)/python -m benchmarks.accuracy $(CELL) --data $(DATA) $(ARGS)
 
+bench-http: $(BENCH_HTTP)/stamps/peers $(STAMPS)/test $(STAMPS)/package ## the server beside others, with shadow, overloaded: eight minutes (ARGS="--help")
+	$(BIN)/python -m benchmarks.http $(ARGS)
+
 bench-prototype: $(STAMPS)/serve ## the building blocks of the kernels against the peak of this core
 	$(CMAKE) -S benchmarks/prototype -B build/prototype -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja)
 	$(CMAKE) --build build/prototype --target run
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) $(BENCH) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(BENCH_HTTP) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(STAMPS)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -121,3 +125,8 @@ $(BENCH)/stamps/peers: requirements/bench.txt requirements/torch.txt
 $(BENCH)/stamps/package: pyproject.toml CMakeLists.txt $(SOURCES) $(BENCH)/stamps/peers
 	$(BENCH)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --force-reinstall .
 	touch $@
+
+$(BENCH_HTTP)/stamps/peers: requirements/bench-http.txt
+	$(PYTHON) -m venv $(BENCH_HTTP)
+	$(BENCH_HTTP)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r requirements/bench-http.txt
+	mkdir -p $(BENCH_HTTP)/stamps && touch $@

@@ -2,18 +2,16 @@
 
 import asyncio
 import itertools
-import math
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-import httpx
-
+from loadtest.connection import Answer, CallError, Connections
 from loadtest.outcome import Outcome
 
 TOO_MANY_OPEN = "generator_limit"
-POOL_CONNECTIONS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,36 +23,34 @@ class Call:
 
 
 class Client:
-    """Keeps up to `connections` open, spread over small pools; `timeout_s` bounds each request.
-
-    httpx looks at every connection of a pool for every request: with one pool of a thousand, as an overload leaves it
-    behind, the generator is slower than the server that it measures.
-    """
+    """Keeps up to `connections` open; `timeout_s` bounds each request."""
 
     def __init__(self, url: str, *, timeout_s: float, connections: int) -> None:
-        limits = httpx.Limits(max_connections=POOL_CONNECTIONS, max_keepalive_connections=POOL_CONNECTIONS)
-        context = httpx.create_ssl_context(trust_env=False)  # once: it takes longer than a request
-        self._pools = [
-            httpx.AsyncClient(base_url=url, timeout=timeout_s, limits=limits, trust_env=False, verify=context)
-            for _ in range(math.ceil(connections / POOL_CONNECTIONS))
-        ]
-        self._open = [0] * len(self._pools)
+        self._connections = Connections(url, timeout_s=timeout_s, limit=connections)
+        self._requests: dict[int, bytes] = {}  # by the identity of the call, which is kept with it
+        self._calls: list[Call] = []
 
-    async def post(self, call: Call) -> httpx.Response:
-        """Send one call through the pool that has least to do. Raises httpx.HTTPError."""
-        pool = self._open.index(min(self._open))
-        self._open[pool] += 1
-        try:
-            return await self._pools[pool].post(call.path, json=call.body)
-        finally:
-            self._open[pool] -= 1
+    async def post(self, call: Call) -> Answer:
+        """Send one call. Raises CallError. A call that is sent again is not written as JSON again."""
+        request = self._requests.get(id(call))
+        if request is None:
+            request = self._requests[id(call)] = self._write(call)
+            self._calls.append(call)
+        return await self._connections.ask(request)
+
+    def _write(self, call: Call) -> bytes:
+        body = json.dumps(call.body, ensure_ascii=False).encode()
+        head = (
+            f"POST {call.path} HTTP/1.1\r\nhost: {self._connections.host}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for pool in self._pools:
-            await pool.aclose()
+        self._connections.close()
 
 
 async def send_on_schedule(
@@ -110,8 +106,9 @@ async def _send(client: Client, call: Call, *, due_s: float, start_s: float) -> 
     sent_s = time.perf_counter() - start_s
     status, error = 0, ""
     try:
-        response = await client.post(call)
-        status = response.status_code
-    except httpx.HTTPError as failure:
+        answer = await client.post(call)
+        status = answer.status
+    except CallError as failure:
         error = type(failure).__name__
-    return Outcome(due_s=due_s, sent_s=sent_s, done_s=time.perf_counter() - start_s, status=status, error=error)
+    done_s = time.perf_counter() - start_s
+    return Outcome(due_s=due_s, sent_s=sent_s, done_s=done_s, status=status, error=error)

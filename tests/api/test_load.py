@@ -54,6 +54,26 @@ def test_the_same_text_gives_the_same_bits_in_any_company(server: RunningServer,
         assert response.json()["digests"] == [expected[text] for text in group]
 
 
+def test_one_text_in_two_hundred_random_companies_has_one_digest(server: RunningServer) -> None:
+    """Requests of random strangers around it, all at once, so that batches are made of parts of many: one digest."""
+    choose = random.Random(11)
+    text = "the gripping film was not bad"
+
+    def company() -> list[str]:
+        strangers = [" ".join(choose.choices(WORDS, k=choose.randint(1, 50))) for _ in range(choose.randint(0, 11))]
+        strangers.insert(choose.randint(0, len(strangers)), text)
+        return strangers
+
+    groups = [company() for _ in range(200)]
+    before = server.series()
+    responses = post_all(server.url, [{"inputs": group, "parameters": {"return_digest": True}} for group in groups])
+    digests = {r.json()["digests"][group.index(text)] for group, r in zip(groups, responses, strict=True)}
+    assert {response.status_code for response in responses} == {200}
+    assert len(digests) == 1
+    batches = ("intbert_batch_tokens_count", (("model", "tiny"), ("variant", "int8")))
+    assert server.series()[batches] - before[batches] < len(groups)  # most shared theirs with other requests
+
+
 def test_overload_is_refused_with_a_time_to_come_back(slow_server: RunningServer) -> None:
     """Twenty long texts do not fit: some are answered, the rest is told when, and nothing waits for ever."""
     before = slow_server.series()

@@ -12,12 +12,12 @@ RESTLESS = ("intbert_process_", "intbert_worker_", "intbert_cgroup_", "intbert_q
 
 
 def changes(before: Series, after: Series) -> dict[str, float]:
-    """`name{labels}` -> difference, for everything but buckets, sums of seconds and what changes by itself."""
+    """`name{labels}` -> difference, for everything but buckets, seconds and what changes by itself."""
     return {
         _name(key): value - before.get(key, 0.0)
         for key, value in after.items()
         if value != before.get(key, 0.0)
-        and not key[0].endswith(("_bucket", "_seconds_sum", "_created"))
+        and not key[0].endswith(("_bucket", "_seconds_sum", "_seconds_total", "_created"))
         and not key[0].startswith(RESTLESS)
     }
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message
 
 from intbert.api.exchange import Exchange
 from intbert.errors import CancelledError, IntbertError
@@ -28,7 +29,7 @@ async def respond(
     write: Callable[[AnyResult], Any] = document,
 ) -> Response:
     """The answer to `job`, as `write` puts it. Errors are raised: the application's handlers know the table."""
-    exchange: Exchange = request.state.exchange
+    exchange: Exchange = request.scope["state"]["exchange"]  # `request.state` would copy it
     try:
         result = await unless_disconnected(request, service.answer(job))
     except Exception:
@@ -47,15 +48,25 @@ async def unless_disconnected(request: Request, answer: Awaitable[Answer]) -> An
 
     The body must have been read: the next message of the connection is then its end.
     """
-    work = asyncio.ensure_future(answer)
+    answering = asyncio.current_task()
+    left = False
+
+    def leave(gone: "asyncio.Task[Message]") -> None:
+        nonlocal left
+        if answering is not None and not gone.cancelled():
+            left = True
+            answering.cancel()
+
     gone = asyncio.ensure_future(request.receive())
+    gone.add_done_callback(leave)
     try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise CancelledError("the client closed the connection before the answer")
-        return work.result()
+        return await answer
+    except asyncio.CancelledError:
+        if not left or answering is None or answering.uncancel():
+            raise
+        raise CancelledError("the client closed the connection before the answer") from None
     finally:
-        work.cancel()
+        gone.remove_done_callback(leave)
         gone.cancel()
 
 

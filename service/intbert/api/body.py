@@ -1,16 +1,18 @@
 """Reading a request's body within its limit, as JSON and nothing else."""
 
 import asyncio
+from collections.abc import Mapping
 from email.message import Message
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from intbert.api.errors import HttpError, invalid_body
 from intbert.errors import CancelledError
 
 Model = TypeVar("Model", bound=BaseModel)
+Headers = Mapping[bytes, bytes]
 
 
 async def read_json(
@@ -20,9 +22,11 @@ async def read_json(
 
     With `untyped` a body that is not declared as anything is taken for JSON, unless a web page sent it.
     """
-    if not (untyped and "content-type" not in request.headers and "origin" not in request.headers):
-        _check_type(request)
-    _check_encoding(request)
+    headers = dict(request.scope["headers"])  # of one that was sent twice the last counts
+    if not (untyped and b"content-type" not in headers and b"origin" not in headers):
+        _check_type(headers)
+    _check_encoding(headers)
+    _check_length(headers, limit_bytes)
     try:
         async with asyncio.timeout(limit_s):
             body = await _read(request, limit_bytes)
@@ -34,14 +38,14 @@ async def read_json(
         raise invalid_body(error) from None
 
 
-def _check_type(request: Request) -> None:
-    declared = request.headers.get("content-type", "")
-    if declared != "application/json":
-        _check_declared(declared)
+def _check_type(headers: Headers) -> None:
+    declared = headers.get(b"content-type", b"")
+    if declared != b"application/json":
+        _check_declared(declared.decode("latin-1"))
 
 
-def _check_encoding(request: Request) -> None:
-    if encoding := request.headers.get("content-encoding"):
+def _check_encoding(headers: Headers) -> None:
+    if encoding := headers.get(b"content-encoding", b"").decode("latin-1"):
         raise HttpError(
             415, "unsupported_encoding", f"content-encoding {encoding[:40]!r} is not supported; send plain JSON"
         )
@@ -59,20 +63,24 @@ def _check_declared(declared: str) -> None:
         )
 
 
-async def _read(request: Request, limit_bytes: int) -> bytes:
-    """Stops at the limit: a body of any size costs no more memory than that."""
-    declared = request.headers.get("content-length", "")
+def _check_length(headers: Headers, limit_bytes: int) -> None:
+    declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit_bytes:
         raise _too_large(limit_bytes)
-    chunks = bytearray()
-    try:
-        async for chunk in request.stream():
-            chunks += chunk
-            if len(chunks) > limit_bytes:
-                raise _too_large(limit_bytes)
-    except ClientDisconnect:
-        raise CancelledError("the client closed the connection while it sent the body") from None
-    return bytes(chunks)
+
+
+async def _read(request: Request, limit_bytes: int) -> bytes:
+    """Stops at the limit: a body of any size costs no more memory than that."""
+    body = bytearray()
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise CancelledError("the client closed the connection while it sent the body")
+        body += message.get("body", b"")
+        if len(body) > limit_bytes:
+            raise _too_large(limit_bytes)
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
 def _too_slow(limit_s: float) -> HttpError:

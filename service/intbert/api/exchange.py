@@ -4,9 +4,8 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from uuid import uuid4
+from secrets import token_hex
 
-from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
@@ -70,7 +69,8 @@ class ExchangeMiddleware:
         started_s = time.monotonic()
         exchange = Exchange(request_id=_request_id(scope))
         scope.setdefault("state", {})["exchange"] = exchange
-        endpoint = endpoint_of(scope["path"])
+        path = scope["path"]
+        endpoint = path if path in self._counted else endpoint_of(path)
         counted = scope["method"] == "POST" and endpoint in self._counted
         if counted:
             self._enter(1)
@@ -89,10 +89,10 @@ class ExchangeMiddleware:
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = exchange.request_id
-                if self._draining():
-                    headers["connection"] = "close"
+                own = [(b"x-request-id", exchange.request_id.encode())]
+                if self._draining() and all(name != b"connection" for name, _ in message["headers"]):
+                    own.append((b"connection", b"close"))
+                message["headers"] = [*message["headers"], *own]
             await send(message)
 
         if full:
@@ -191,4 +191,4 @@ def _request_id(scope: Scope) -> str:
             sent = value.decode("latin-1")
             if REQUEST_ID.fullmatch(sent):
                 return str(sent)
-    return uuid4().hex
+    return token_hex(16)

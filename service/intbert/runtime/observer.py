@@ -27,9 +27,21 @@ class Observer(Protocol):
         ...
 
     def on_batch(
-        self, *, model: str, variant: str, tokens: int, sequences: int, compute_s: float, padding_ratio: float
+        self,
+        *,
+        model: str,
+        variant: str,
+        tokens: int,
+        sequences: int,
+        compute_s: float,
+        engine_cpu_s: float,
+        padding_ratio: float,
     ) -> None:
-        """A batch was computed; `padding_ratio` is the share of what was computed that was padding, 0 if ragged."""
+        """A batch was computed.
+
+        `engine_cpu_s`: processor time of the worker's own thread inside the engine. `padding_ratio`: the share of what
+        was computed that was padding, 0 if ragged.
+        """
         ...
 
     def on_drop(self, *, model: str, variant: str, reason: DropReason) -> None:
@@ -79,7 +91,15 @@ class SilentObserver:
         """Nothing."""
 
     def on_batch(
-        self, *, model: str, variant: str, tokens: int, sequences: int, compute_s: float, padding_ratio: float
+        self,
+        *,
+        model: str,
+        variant: str,
+        tokens: int,
+        sequences: int,
+        compute_s: float,
+        engine_cpu_s: float,
+        padding_ratio: float,
     ) -> None:
         """Nothing."""
 

@@ -17,7 +17,7 @@ from itertools import accumulate
 
 from intbert.errors import DeadlineError, EngineError, InputError, IntbertError, OverloadedError, UnavailableError
 from intbert.runtime.batch import RaggedBatch, TokenSequence, split_logits
-from intbert.runtime.engine import Engine, EngineSession, PaddingSession
+from intbert.runtime.engine import Engine, EngineSession
 from intbert.runtime.observer import DropReason, Observer, SilentObserver, VariantKey
 from intbert.runtime.policy import admits, drain_s, goes_wide, retry_after_ms, share_budget, smoothed, turn
 from intbert.runtime.queue import Entry, Output, WaitingLine
@@ -306,12 +306,14 @@ class WorkerPool:
         try:
             session = self._session(worker, key, served.engine, wide=wide)
             ragged = RaggedBatch.of([entry.sequence for entry in entries])
+            cpu_s = time.thread_time()
             rows = split_logits(session.run(ragged), ragged, per_token=served.per_token)
+            cpu_s = time.thread_time() - cpu_s
         except Exception as fault:  # noqa: BLE001 - whatever fails, callers get an answer
             (self._wide if wide else worker.sessions).pop(key, None)
             return fault
         compute_s = time.monotonic() - started_s
-        padding = session.padding_ratio if isinstance(session, PaddingSession) else 0.0
+        padding: float = getattr(session, "padding_ratio", 0.0)  # see `engine.PaddingSession`
         threads = self.plan.threads_alone if wide else 1
         self._rates[key] = smoothed(self._rates.get(key), ragged.tokens, compute_s * threads)
         for entry, logits in zip(entries, rows, strict=True):
@@ -330,6 +332,7 @@ class WorkerPool:
             tokens=ragged.tokens,
             sequences=ragged.sequences,
             compute_s=compute_s,
+            engine_cpu_s=cpu_s,
             padding_ratio=padding,
         )
         return None

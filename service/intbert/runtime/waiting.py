@@ -4,6 +4,8 @@ import asyncio
 import concurrent.futures
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from threading import Lock
 from typing import TypeVar
 
 from intbert.errors import DeadlineError
@@ -13,12 +15,33 @@ T = TypeVar("T")
 
 async def gather(futures: "Sequence[Future[T]]", timeout_s: float) -> list[T]:
     """Results in order. On an error, at the deadline, or when the awaiting task is cancelled, the rest is cancelled."""
-    waiting = [asyncio.wrap_future(future) for future in futures]
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+    pending = len(futures)
+
+    def end() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    def count(future: "Future[T]") -> None:
+        """In the thread that finished it: the event loop is woken once for all."""
+        nonlocal pending
+        with lock:
+            pending -= 1
+            wake = not pending or future.cancelled() or future.exception() is not None
+        if wake:
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(end)
+
+    lock = Lock()
+    for future in futures:
+        future.add_done_callback(count)
+    timer = loop.call_later(max(0.0, timeout_s), end)
     try:
-        await asyncio.wait(waiting, timeout=max(0.0, timeout_s), return_when=asyncio.FIRST_EXCEPTION)
+        await over
     finally:
-        for item in waiting:
-            item.cancel()
+        timer.cancel()
+        _cancel(futures)
     return _results(futures, timeout_s)
 
 
@@ -44,4 +67,5 @@ def _results(futures: "Sequence[Future[T]]", timeout_s: float) -> list[T]:
 
 def _cancel(futures: "Iterable[Future[T]]") -> None:
     for future in futures:
-        future.cancel()
+        if not future.done():
+            future.cancel()

@@ -10,6 +10,7 @@ from collections.abc import MutableMapping, Sequence
 from typing import Any, Literal, TextIO
 
 import structlog
+from pydantic_core import to_json
 
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -60,13 +61,18 @@ def _processors(log_format: LogFormat, stream: TextIO) -> list[structlog.typing.
         _tidy,
     ]
     if log_format == "json":
-        return [*common, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [*common, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
     return [
         *common,
         structlog.dev.ConsoleRenderer(
             colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
         ),
     ]
+
+
+def _json(event: Any, **_: Any) -> str:
+    """Several times as fast as the standard library's; what JSON does not know becomes text."""
+    return to_json(event, fallback=str).decode()
 
 
 def _tidy(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

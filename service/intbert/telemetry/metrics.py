@@ -75,6 +75,8 @@ class Metrics:
         self.registry = registry
         self.endpoints = tuple(endpoints)
         self._clock = clock
+        self._known_requests: dict[tuple[str, str, str, str, int], Counter] = {}
+        self._known_stages: dict[tuple[str, str], tuple[Histogram, ...]] = {}
         self._declare_requests()
         self._declare_runtime()
         self._declare_models()
@@ -108,6 +110,9 @@ class Metrics:
         self.batch_sequences = self._histogram("batch_sequences", "Sequences of one batch", SEQUENCES)
         self.batch_padding = self._histogram(
             "batch_padding_ratio", "Share of a batch's computed tokens that was padding", RATIOS
+        )
+        self.engine_cpu_s = self._counter(
+            "engine_cpu_seconds", "Processor time of the workers inside the engine", ["model", "variant"]
         )
         self.dropped_items = self._counter(
             "dropped_items", "Items (a text, or a window of it) refused or dropped", ["model", "variant", "reason"]
@@ -169,9 +174,9 @@ class Metrics:
 
     def request_finished(self, *, endpoint: str, target: Target, code: int, duration_s: float) -> None:
         """Count one request; its duration is kept when its variant is known."""
-        self.requests.labels(endpoint, target.model, target.version, target.variant, str(code)).inc()
+        self._request(endpoint, target, code).inc()
         if target.variant:
-            self.request_s.labels(target.model, target.variant).observe(duration_s)
+            self._stages(target.model, target.variant)[0].observe(duration_s)
 
     def request_failed(self, reason: str) -> None:
         """`reason` is one of FAILURE_REASONS."""
@@ -179,12 +184,12 @@ class Metrics:
 
     def request_answered(self, *, target: Target, durations: Durations, tokens: int, truncated: int) -> None:
         """What an answered request took and was; `truncated` inputs lost tokens."""
-        labels = (target.model, target.variant)
-        self.tokenize_s.labels(*labels).observe(durations.tokenize_s)
-        self.queue_s.labels(*labels).observe(durations.queue_s)
-        self.compute_s.labels(*labels).observe(durations.compute_s)
-        self.postprocess_s.labels(*labels).observe(durations.postprocess_s)
-        self.request_tokens.labels(*labels).observe(tokens)
+        _, tokenize_s, queue_s, compute_s, postprocess_s, request_tokens = self._stages(target.model, target.variant)
+        tokenize_s.observe(durations.tokenize_s)
+        queue_s.observe(durations.queue_s)
+        compute_s.observe(durations.compute_s)
+        postprocess_s.observe(durations.postprocess_s)
+        request_tokens.observe(tokens)
         if truncated:
             self.truncated_inputs.inc(truncated)
 
@@ -209,6 +214,7 @@ class Metrics:
         for reason in DROP_REASONS:
             self.dropped_items.labels(target.model, target.variant, reason)
         for counter in (
+            self.engine_cpu_s,
             self.cache_hits,
             self.cache_misses,
             self.shadow_comparisons,
@@ -233,12 +239,21 @@ class Metrics:
         self._queue_seen = (tokens, oldest_age_s, self._clock())
 
     def on_batch(
-        self, *, model: str, variant: str, tokens: int, sequences: int, compute_s: float, padding_ratio: float
+        self,
+        *,
+        model: str,
+        variant: str,
+        tokens: int,
+        sequences: int,
+        compute_s: float,
+        engine_cpu_s: float,
+        padding_ratio: float,
     ) -> None:
         # compute_s is reported by the requests of the batch, so that the stages of a request can be added up
         self.batch_tokens.labels(model, variant).observe(tokens)
         self.batch_sequences.labels(model, variant).observe(sequences)
         self.batch_padding.labels(model, variant).observe(padding_ratio)
+        self.engine_cpu_s.labels(model, variant).inc(engine_cpu_s)
 
     def on_drop(self, *, model: str, variant: str, reason: str) -> None:
         self.dropped_items.labels(model, variant, reason).inc()
@@ -279,6 +294,26 @@ class Metrics:
         for name, known in tuple(self._versions):
             if name == model:
                 self.model_active.labels(name, known).set(known == version)
+
+    def _request(self, endpoint: str, target: Target, code: int) -> Counter:
+        """Looked up by label once: the library takes as long for that as for counting."""
+        key = (endpoint, target.model, target.version, target.variant, code)
+        if key not in self._known_requests:
+            self._known_requests[key] = self.requests.labels(*key[:4], str(code))
+        return self._known_requests[key]
+
+    def _stages(self, model: str, variant: str) -> tuple[Histogram, ...]:
+        """Of a variant's requests: the whole, tokenize, queue, compute, postprocess, tokens."""
+        key = (model, variant)
+        if key not in self._known_stages:
+            self._known_stages[key] = tuple(
+                histogram.labels(model, variant)
+                for histogram in (
+                    *(self.request_s, self.tokenize_s, self.queue_s, self.compute_s, self.postprocess_s),
+                    self.request_tokens,
+                )
+            )
+        return self._known_stages[key]
 
     def _per_variant(self) -> tuple[Histogram, ...]:
         stages = (self.request_s, self.tokenize_s, self.queue_s, self.compute_s, self.postprocess_s)

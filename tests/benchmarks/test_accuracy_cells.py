@@ -13,7 +13,7 @@ from tests.builder.conftest import write_checkpoint, write_sentiment
 from tests.builder.tiny_recipes import SENTIMENT
 
 SEED = 5
-CELLS = tuple(Cell(task="tiny", variant=variant, seed=SEED) for variant in ("fp32", "int8"))
+CELLS = tuple(Cell(task="tiny", variant=variant, seed=SEED) for variant in ("fp32", "int8", "ptq"))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_cells_leave_complete_records(folder: Path) -> None:
     """Each variant has its own file, accuracy on both sets, and the same teacher; int8 is smaller."""
     records = load_records(folder / "records")
     assert set(records) == set(CELLS)
-    fp32, int8 = (records[cell] for cell in CELLS)
+    fp32, int8, ptq = (records[cell] for cell in CELLS)
     assert min(fp32.score.metrics["accuracy"], int8.score.metrics["accuracy"]) > 80
     assert fp32.elsewhere["elsewhere.tsv"] == fp32.score
     assert (fp32.teacher_sha256, fp32.data_sha256) == (int8.teacher_sha256, int8.data_sha256)
@@ -56,6 +56,9 @@ def test_cells_leave_complete_records(folder: Path) -> None:
     assert int8.file_sha256 != fp32.file_sha256
     assert int8.size_bytes < int8.fp32_bytes
     assert set(int8.stage_s) == {"finetune", "quantise"}
+    assert set(ptq.stage_s) == {"finetune", "variant-ptq"}
+    assert ptq.teacher_sha256 == fp32.teacher_sha256
+    assert not ptq.elsewhere
 
 
 def test_work_directory_is_that_of_a_build_with_this_seed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,6 +74,7 @@ def test_work_directory_is_that_of_a_build_with_this_seed(folder: Path, capsys: 
     said = capsys.readouterr()
     assert "finetune: already done" in said.err
     assert "quantise: already done" in said.err
+    assert "variant-ptq: already done" in said.err
     again = load_records(replaced / "records")
     assert [again[cell].file_sha256 for cell in CELLS] == [before[cell].file_sha256 for cell in CELLS]
 

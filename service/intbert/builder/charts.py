@@ -66,13 +66,14 @@ def heat_map(
     from matplotlib.patches import Rectangle
 
     figure, axes = _new_axes(height_inches=0.6 + 0.28 * len(rows))
+    size = min(8.5, 100 / max(len(columns), 1))  # points; the numbers of a model of 24 layers must not overlap
     largest = max((value for row in values for value in row if value is not None), default=0.0) or 1.0
     for y, row in enumerate(values):
         for x, value in enumerate(row):
             if value is not None:
                 shade = HEAT_ALPHA * value / largest
                 axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=SERIES[0], alpha=shade, linewidth=0))
-                axes.text(x, y, f"{value:.2g}", ha="center", va="center", color=INK, fontsize=8.5)
+                axes.text(x, y, f"{value:.2g}", ha="center", va="center", color=INK, fontsize=size)
     axes.grid(visible=False)
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)

@@ -224,8 +224,11 @@ def gaps(table: Table) -> str:
 
 
 def cell_list(cells: Sequence[Cell]) -> str:
-    """By name."""
-    return ", ".join(f"`{cell}`" for cell in cells)
+    """By name, seeds of one variant together: "`mrpc/dq/0,2`"."""
+    seeds: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        seeds.setdefault((cell.task, cell.variant), []).append(str(cell.seed))
+    return ", ".join(f"`{task}/{variant}/{','.join(found)}`" for (task, variant), found in seeds.items())
 
 
 def plain_figure(figure: Figure | None, task: Task) -> str:

@@ -174,7 +174,9 @@ def bars(table: Table) -> list[Bar]:
 
 
 def behind(table: Table, other: str) -> str:
-    """Tasks on which int8 is not better than `other`, or "none"."""
-    found = [(task.label, table.difference(task, INT8, other)) for task in table.tasks]
-    names = [label for label, figure in found if figure is not None and figure.mean <= 0]
+    """Tasks on which int8 is not better than `other`, or "none"; "not all measured" while that is open."""
+    found = {task.label: table.difference(task, INT8, other) for task in table.tasks}
+    names = [label for label, figure in found.items() if figure is not None and figure.mean <= 0]
+    if None in found.values():
+        names.append("not all measured")
     return ", ".join(names) or "none"

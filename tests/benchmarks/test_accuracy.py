@@ -110,6 +110,7 @@ def test_tasks_where_int8_is_not_better_are_named() -> None:
     assert behind(Table(records=records), "dq") == "none"
     equal = records[Cell(task="squad", variant=INT8, seed=SQUAD.seeds[0])].score.metrics["f1"]
     assert behind(Table(records={**records, cell: record(cell, equal)}), "dq") == "SQuAD 1.1"
+    assert behind(Table(records={}), "dq") == "not all measured"
 
 
 def test_a_repeated_cell_is_judged_by_the_spread() -> None:

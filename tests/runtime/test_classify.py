@@ -25,16 +25,16 @@ LABELS = tuple("abcdef")
 @given(logits, st.sampled_from([2.0**-20, 1.0, 1e3]))
 def test_softmax_is_a_distribution_at_any_magnitude(values: list[int], scale: float) -> None:
     """No overflow, no NaN; warnings are errors here."""
-    scores = apply_function(np.array(values) * scale, "softmax")
-    assert np.all(scores >= 0)
-    assert math.isclose(scores.sum(), 1.0)
-    assert scores.argmax() == np.argmax(np.array(values) * scale)
+    scores = apply_function([value * scale for value in values], "softmax")
+    assert min(scores) >= 0
+    assert math.isclose(sum(scores), 1.0)
+    assert scores.index(max(scores)) == values.index(max(values))
 
 
 @given(st.floats(-1e9, 1e9))
 def test_sigmoid_is_symmetric_at_any_magnitude(value: float) -> None:
     """s(x) + s(-x) = 1."""
-    up, down = apply_function(np.array([value, -value]), "sigmoid")
+    up, down = apply_function([value, -value], "sigmoid")
     assert math.isclose(up + down, 1.0)
     assert up >= down if value >= 0 else up <= down
 

@@ -114,7 +114,7 @@ def test_only_a_batch_that_is_alone_takes_all_cores() -> None:
 @given(st.floats(0, 1e6), st.integers(0, 10**6), st.integers(1, 10**6))
 def test_retry_is_positive_and_bounded(drain_time_s: float, queued: int, excess: int) -> None:
     """Between a millisecond and a minute, and never longer than the whole queue takes."""
-    retry = retry_after_ms(drain_time_s=drain_time_s, queued_tokens=queued, excess_tokens=excess)
+    retry = retry_after_ms(drain_time_s=drain_time_s, queued_tokens=queued, excess_tokens=excess, batch_tokens_max=2048)
     assert 1 <= retry <= 60_000
     assert retry <= max(1, math.ceil(1000 * drain_time_s))
 
@@ -122,7 +122,13 @@ def test_retry_is_positive_and_bounded(drain_time_s: float, queued: int, excess:
 def test_retry_follows_the_measured_rate() -> None:
     """8,000 tokens at 1,000 a second on two workers drain in 4 s; a quarter of them in 1 s."""
     assert drain_s([(6000, 1000.0), (4000, 2000.0)], workers=2) == 4.0
-    assert retry_after_ms(drain_time_s=4.0, queued_tokens=8000, excess_tokens=2000) == 1000
+    assert retry_after_ms(drain_time_s=4.0, queued_tokens=8000, excess_tokens=2000, batch_tokens_max=1000) == 1000
+
+
+def test_retry_counts_whole_batches() -> None:
+    """Room for one token more comes with the next batch that is taken, no earlier."""
+    assert retry_after_ms(drain_time_s=4.0, queued_tokens=8000, excess_tokens=1, batch_tokens_max=2000) == 1000
+    assert retry_after_ms(drain_time_s=4.0, queued_tokens=8000, excess_tokens=2001, batch_tokens_max=2000) == 2000
 
 
 def test_rate_is_smoothed() -> None:

@@ -83,8 +83,9 @@ def create_app(
         metrics=metrics,
         traces=traces,
         logger=logger,
-        draining=lambda: service.status().state == "draining",
+        draining=lambda: service.draining,
         requests_max=settings.max_requests,
+        retry_ms=service.next_batch_ms,
     )
 
 

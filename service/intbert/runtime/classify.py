@@ -1,10 +1,10 @@
 """Classification: logits to labels with scores. Pure; the floats here are outside of the model."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from intbert.errors import InputError
@@ -86,15 +86,24 @@ def default_function(problem_type: ProblemType, labels: int) -> Function:
     return "sigmoid" if problem_type == "multi_label_classification" or labels == 1 else "softmax"
 
 
-def apply_function(logits: NDArray[np.float64], function: Function) -> NDArray[np.float64]:
-    """Scores of real logits (labels,); exact at any magnitude: no exponential of a positive number is taken."""
+def apply_function(logits: Sequence[float], function: Function) -> list[float]:
+    """Scores of real logits; exact at any magnitude: no exponential of a positive number is taken.
+
+    In plain Python: for a handful of labels NumPy's calls take several times as long as the work.
+    """
     if function == "softmax":
-        powers = np.exp(logits - logits.max())
-        return np.asarray(powers / powers.sum())
+        highest = max(logits)
+        powers = [math.exp(logit - highest) for logit in logits]
+        total = math.fsum(powers)
+        return [power / total for power in powers]
     if function == "sigmoid":
-        small = np.exp(-np.abs(logits))
-        return np.where(logits >= 0, 1.0, small) / (1.0 + small)
-    return logits
+        return [_sigmoid(logit) for logit in logits]
+    return list(logits)
+
+
+def _sigmoid(logit: float) -> float:
+    small = math.exp(-abs(logit))
+    return (1.0 if logit >= 0 else small) / (1.0 + small)
 
 
 def label_scores(
@@ -104,7 +113,7 @@ def label_scores(
 
     logits (labels,) in units of `logit_scale`. The order is that of the logits themselves, so rounding can't change it.
     """
-    scores = apply_function(logits.astype(np.float64) * logit_scale, function)
-    values = logits.tolist()  # NumPy's sort would give the interpreter lock away for a handful of numbers
+    values = logits.tolist()
+    scores = apply_function([value * logit_scale for value in values], function)
     order = sorted(range(len(labels)), key=lambda i: -values[i])[: top_k or len(labels)]
-    return tuple(LabelScore(label=labels[i], score=round(float(scores[i]), SCORE_DIGITS)) for i in order)
+    return tuple(LabelScore(label=labels[i], score=round(scores[i], SCORE_DIGITS)) for i in order)

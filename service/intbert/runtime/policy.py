@@ -71,9 +71,13 @@ def drain_s(tokens_by_rate: Sequence[tuple[int, float]], workers: int) -> float:
     return sum(tokens / rate for tokens, rate in tokens_by_rate) / max(1, workers)
 
 
-def retry_after_ms(*, drain_time_s: float, queued_tokens: int, excess_tokens: int) -> int:
-    """When `excess_tokens` of the queue will be gone, at the rate that empties all of it in `drain_time_s`."""
-    share = min(1.0, excess_tokens / max(1, queued_tokens))
+def retry_after_ms(*, drain_time_s: float, queued_tokens: int, excess_tokens: int, batch_tokens_max: int) -> int:
+    """When `excess_tokens` of the queue will be gone, at the rate that empties all of it in `drain_time_s`.
+
+    The queue empties by whole batches, not token by token: the excess counts as the batches that take it away.
+    """
+    leaving_tokens = math.ceil(excess_tokens / batch_tokens_max) * batch_tokens_max
+    share = min(1.0, leaving_tokens / max(1, queued_tokens))
     return min(RETRY_MS_MAX, max(1, math.ceil(1000 * drain_time_s * share)))
 
 

@@ -157,6 +157,11 @@ class WorkerPool:
             now_s = time.monotonic()
             return max((now_s - w.busy_since_s for w in self._workers if w.busy_since_s is not None), default=0.0)
 
+    def next_batch_ms(self) -> int:
+        """When the next batch will have left the queue: for those who are refused for another reason than tokens."""
+        with self._lock:
+            return self._retry_ms(self._drain_s(), 1)
+
     def _admit(self, works: Sequence[Work]) -> list[Entry]:
         """Under the lock."""
         tokens = sum(work.sequence.tokens for work in works)
@@ -170,7 +175,7 @@ class WorkerPool:
         wait_s = self._drain_s()
         if not admits(queued_tokens=self._line.tokens, tokens=tokens, queue_tokens_max=limit):
             excess = self._line.tokens + tokens - limit
-            retry = retry_after_ms(drain_time_s=wait_s, queued_tokens=self._line.tokens, excess_tokens=excess)
+            retry = self._retry_ms(wait_s, excess)
             raise OverloadedError(
                 f"the queue holds {self._line.tokens} tokens of at most {limit}; try again in {retry} ms",
                 retry_after_ms=retry,
@@ -204,6 +209,14 @@ class WorkerPool:
     def _drain_s(self) -> float:
         waiting = self._line.tokens_of()
         return drain_s([(n, self._rates.get(key, FIRST_RATE)) for key, n in waiting.items()], self.plan.workers)
+
+    def _retry_ms(self, wait_s: float, excess_tokens: int) -> int:
+        return retry_after_ms(
+            drain_time_s=wait_s,
+            queued_tokens=self._line.tokens,
+            excess_tokens=excess_tokens,
+            batch_tokens_max=self.settings.batch_tokens_max,
+        )
 
     def _busy(self) -> int:
         return sum(worker.busy_since_s is not None for worker in self._workers)

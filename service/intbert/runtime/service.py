@@ -25,6 +25,7 @@ from intbert.runtime.threads import ThreadPlan, plan_threads, read_machine
 
 State = Literal["starting", "ready", "draining", "failed", "stopped"]
 STALLED_AFTER_S = 60.0
+LOADING_RETRY_MS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,15 @@ class InferenceService:
             reason = f"a batch has been computed for more than {STALLED_AFTER_S:g} s without an end"
             return ServiceStatus(state="failed", reason=reason, code="stalled")
         return self._status
+
+    def next_batch_ms(self) -> int:
+        """When those can come back who were refused because too many are being answered."""
+        return self._running.pool.next_batch_ms() if self._running is not None else LOADING_RETRY_MS
+
+    @property
+    def draining(self) -> bool:
+        """Between `drain` and the end. Takes no lock: every answer asks."""
+        return self._status.state == "draining"
 
     async def classify(self, inputs: Sequence[TextInput], parameters: ClassifyParameters) -> ClassifyResult:
         """Answer, or raise InputError, NotFoundError, OverloadedError, DeadlineError, UnavailableError, EngineError.

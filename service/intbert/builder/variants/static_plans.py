@@ -4,7 +4,7 @@ Choices that are not the papers' were made by the error of logits on training te
 docs/building.md has the figures.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -55,12 +55,10 @@ def mp_plan(found: Calibrated) -> Plan:
 
 
 def peg_plan(found: Calibrated) -> Plan:
-    """Six groups of channels at x, h and y, ordered by their range; one order for the three tensors of a layer."""
+    """Six groups of channels at x, h and y; 8 bits and one range elsewhere."""
     grids = found.grids(partial(asymmetric, found))
-    for layer in range(sum(part_of(site) == "ffn_sum" for site in found.sites)):
-        tensors = {f"{layer}.{part}": found.seen[f"{layer}.{part}"] for part in OUTLIER_SITES}
-        order = shared_order(list(tensors.values()))
-        grids |= {site: Grid.over(group_ranges(seen, order)) for site, seen in tensors.items()}
+    outliers = [site for site in found.sites if part_of(site) in OUTLIER_SITES]
+    grids |= {site: Grid.over(group_ranges(found.seen[site])) for site in outliers}
     scales = {name: best_weight_scale(values) for name, values in found.weights.items()}
     return planned(found, grids, scales)
 
@@ -78,17 +76,10 @@ def error_of(found: Calibrated, site: str) -> float:
     return float(np.sqrt(squared_error(seen, least_squares(seen, 8), 8) / power)) if power > 0 else 0.0
 
 
-def shared_order(tensors: Sequence[Observed]) -> NDArray[np.int64]:
-    """Channels by the sum of their ranges, each tensor's relative to its widest channel."""
-    total = sum(spread / max(spread.max(), 1e-30) for spread in (_spread(seen) for seen in tensors))
-    order: NDArray[np.int64] = np.argsort(total, kind="stable")
-    return order
-
-
-def group_ranges(seen: Observed, order: NDArray[np.int64]) -> list[Range]:
-    """(channels,) the range of each channel's group, the groups cut from `order` in equal parts."""
+def group_ranges(seen: Observed) -> list[Range]:
+    """(channels,) the range of each channel's group: channels in the order of their range, cut into equal parts."""
     low, high = channel_extremes(seen)
-    for group in np.array_split(order, GROUPS):
+    for group in np.array_split(np.argsort(high - low, kind="stable"), GROUPS):
         low[group], high[group] = low[group].min(), high[group].max()
     return [Range(low=float(a), high=float(b)) for a, b in zip(low, high, strict=True)]
 
@@ -141,8 +132,3 @@ def planned(found: Calibrated, grids: Mapping[str, Grid], scales: Arrays) -> Pla
 def part_of(site: str) -> str:
     """The name of a site without its layer."""
     return site.rpartition(".")[2]
-
-
-def _spread(seen: Observed) -> NDArray[np.float64]:
-    low, high = channel_extremes(seen)
-    return high - low

@@ -1,8 +1,9 @@
 """The variant `peg-ptq`: per-embedding-group quantisation (Bondarenko et al. 2021) in integers only, without training.
 
 As in the paper, channels are ordered by range and cut into six groups of one scale each; the range is weighed against
-the weights that read it where that is better. Groups differ by powers of two, and their factors are folded into the weights that read them before those are rounded, so that the integer engine
-runs the variant as it is, with no shift between groups (docs/decisions/0005-groups-in-the-weights.md).
+the weights that read it where that is better. Groups differ by powers of two, and their factors are folded into those
+weights before they are rounded, so that the integer engine runs the variant as it is, with no shift between groups
+(docs/decisions/0005-groups-in-the-weights.md).
 """
 
 from safetensors.numpy import save

@@ -33,8 +33,8 @@ from intbert.builder.variants.q8bert_modules import (
 from intbert.builder.variants.q8bert_sites import input_site, output_site
 
 INTEGER_PARTS = (
-    "All matrix products with weights, and of queries with keys (8-bit operands, 32-bit sums), after quantisation-aware "
-    "training; embedding tables and biases are stored as integers."
+    "All matrix products with weights, and of queries with keys (8-bit operands, 32-bit sums), after training with "
+    "rounding; embedding tables and biases are stored as integers."
 )
 FLOAT_PARTS = (
     "Scales, sums with bias, softmax and its product with the values, GELU, LayerNorm, residual sums and tanh."

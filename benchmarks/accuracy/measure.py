@@ -15,8 +15,9 @@ import torch
 from benchmarks.accuracy.cells import FP32, INT8, Cell, Task
 from benchmarks.accuracy.records import Record, Score
 from benchmarks.machine import commit, cpu_fields
+from intbert.builder.build import Build
 from intbert.builder.card import lengths_of
-from intbert.builder.pipeline import Build, open_build
+from intbert.builder.pipeline import open_build
 from intbert.builder.stages import DONE_FILE, INPUTS_FILE
 from intbert.model.package import Package
 from intbert.runtime.evaluate import Evaluation, evaluate

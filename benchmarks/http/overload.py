@@ -24,6 +24,7 @@ INPUTS = 8  # of one request: so that the generator keeps up
 OPEN_MAX = 4000
 QUEUE_TOKENS = 16384
 PROBE_S = 0.02
+LATE_S = 0.01
 PROBE_GOOD_S = 0.1
 RECOVERY_MAX_S = 5.0
 LARGE_INPUTS = 128
@@ -69,6 +70,7 @@ def _summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     accepted_ms = [1000 * item.latency_s for item in outcomes if item.status == 200]
     return {
         "requests": len(outcomes),
+        "late_sends": sum(item.sent_s - item.due_s > LATE_S for item in outcomes),
         "statuses": dict(Counter(str(item.status) if item.status else item.error for item in outcomes)),
         "accepted_p50_ms": float(np.percentile(accepted_ms, 50)),
         "accepted_p99_ms": float(np.percentile(accepted_ms, 99)),
@@ -106,11 +108,12 @@ async def _retry_trial(server: Server) -> dict[str, float]:
     (large, *_) = _calls(LARGE_INPUTS, 30.0)
     async with Client(server.url, timeout_s=30.0, connections=64) as client:
         filling = [asyncio.create_task(client.post(large)) for _ in range(2 * QUEUE_TOKENS // (30 * LARGE_INPUTS))]
-        refused, began_s = None, time.perf_counter()
+        refused = None
         while refused is None:
             done, _ = await asyncio.wait(filling, return_when=asyncio.FIRST_COMPLETED)
             refused = next((task.result() for task in done if task.result().status == 429), None)
             filling = [task for task in filling if task not in done]
+        began_s = time.perf_counter()
         told_ms = json.loads(refused.body)["retry_after_ms"]
         while True:
             asked_s = time.perf_counter()

@@ -1,5 +1,6 @@
 """The worker pool: every request gets its own answer, and work is shared, ordered and batched as it should be."""
 
+import os
 import threading
 from concurrent.futures import Future, wait
 
@@ -117,4 +118,15 @@ def test_variants_never_share_a_batch() -> None:
     wait(futures, timeout=10)
     assert sum(len(lengths) for _, lengths in gate.runs) == 4
     assert sum(len(lengths) for _, lengths in second.runs) == 3
+    assert pool.close(10)
+
+
+def test_workers_stand_back_behind_those_who_admit() -> None:
+    """Each worker, a replaced one too, is two steps nicer than the thread that made the pool, and never nicer still."""
+    gate = Gate()
+    pool = make_pool(gate, ONE)
+    wait([pool.submit(work(5, poison=True)), pool.submit(work(5))], timeout=10)
+    workers = [thread for thread in threading.enumerate() if thread.name.startswith("intbert-worker")]
+    nicenesses = {os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) for thread in workers if thread.is_alive()}
+    assert nicenesses == {min(19, os.getpriority(os.PRIO_PROCESS, 0) + 2)}
     assert pool.close(10)

@@ -6,11 +6,13 @@ What to do is decided in `policy.py`; here are the lock, the threads and the fut
 session with all cores ("wide"), shared by the workers: at most one batch is alone, so one such session suffices.
 """
 
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -24,6 +26,9 @@ from intbert.runtime.queue import Entry, Output, WaitingLine
 from intbert.runtime.threads import ThreadPlan
 
 IDLE_TICK_S = 1.0
+# When workers fill all cores, whoever admits and refuses goes first: else requests wait where no limit counts them.
+WORKER_NICENESS = 2
+NICENESS_MAX = 19
 FIRST_RATE = 5000.0  # tokens a second of one core, assumed until a batch was measured
 
 
@@ -71,6 +76,7 @@ class WorkerPool:
         self.plan = plan
         self.settings = settings or PoolSettings()
         self._observer: Observer = observer or SilentObserver()
+        self._niceness = min(NICENESS_MAX, os.getpriority(os.PRIO_PROCESS, 0) + WORKER_NICENESS)
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)  # work for an idle worker, or the end
         self._finished = threading.Condition(self._lock)  # a batch is done
@@ -241,6 +247,8 @@ class WorkerPool:
 
     def _work(self, worker: _Worker) -> None:
         """A thread's life: it ends with the pool, or after a fault, when a fresh thread takes its place."""
+        with suppress(OSError):  # where it is forbidden, all is as fair as the kernel makes it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
         replace = True
         try:
             replace = not self._work_until_fault(worker)

@@ -128,7 +128,7 @@ def test_retries_carry_requests_over_an_overload(store: Path) -> None:
         impatient = asyncio.run(ask(RetryPolicy(attempts=1)))
         refused = [answer for answer in impatient if isinstance(answer, OverloadedError)]
         assert refused
-        assert refused[0].retry_after_s == 1.0
+        assert refused[0].retry_after_s == refused[0].problem["retry_after_ms"] / 1000 >= 0.05
         patient = asyncio.run(ask(RetryPolicy(attempts=30, budget_s=60.0)))
         assert [answer for answer in patient if isinstance(answer, BaseException)] == []
 

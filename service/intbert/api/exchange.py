@@ -18,6 +18,7 @@ from intbert.runtime.answers import Timings
 from intbert.telemetry.metrics import Metrics, Target
 from intbert.telemetry.traces import TracedRequest, Traces
 
+BUSY_RETRY_MS_MIN = 50  # what is being answered may not wait for a worker at all, but be read, computed or sent
 ROUTINE = frozenset({"/livez", "/readyz", "/startupz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 V2_INFER = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~:+/=@-]{1,128}")
@@ -98,7 +99,7 @@ class ExchangeMiddleware:
             await send(message)
 
         if full:
-            exchange.error = _too_busy(self._requests_max, self._retry_ms())
+            exchange.error = _too_busy(self._requests_max, max(BUSY_RETRY_MS_MIN, self._retry_ms()))
             await _failure(scope, exchange, exchange.error)(scope, receive, send_marked)
             return
         try:

@@ -192,7 +192,9 @@ def test_a_loaded_variant_shows_its_weights(metrics: Metrics) -> None:
 
 def test_a_batch_shows_its_size_and_padding(metrics: Metrics) -> None:
     """One batch is one observation in each of the three histograms."""
-    metrics.on_batch(model="tiny", variant="int8", tokens=40, sequences=3, compute_s=0.01, engine_cpu_s=0.5, padding_ratio=0.25)
+    metrics.on_batch(
+        model="tiny", variant="int8", tokens=40, sequences=3, compute_s=0.01, engine_cpu_s=0.5, padding_ratio=0.25
+    )
     found = samples(metrics)
     labels = (("model", "tiny"), ("variant", "int8"))
     sums = [found[(f"intbert_batch_{name}_sum", labels)] for name in ("tokens", "sequences", "padding_ratio")]

@@ -57,7 +57,10 @@ class OnnxFloatEngine:
         pool_threads: int | None = None,
         spin: bool = False,
     ) -> None:
-        """held_bytes: of the weights in one InferenceSession. `spin`: let idle threads of one run busy-wait, faster alone and bad company for others."""
+        """held_bytes: of the weights in one InferenceSession.
+
+        spin: let idle threads of one run busy-wait, faster alone and bad company for others.
+        """
         self._model = model
         self._held_bytes = held_bytes
         self._activation = activation

@@ -140,9 +140,9 @@ struct GroupProduct {
     INTBERT_INLINE void begin(Tile<ROWS>& acc, std::size_t row, bool first) const {
         for_each_accumulator<ROWS>([&] INTBERT_BODY(auto r, auto v) {
             const Vector weights = load(space.panel.pair_products + v * 8);
-            const Vector before = first ? _mm256_sub_epi32(load(linear.bias + column + v * 8),
-                                                           all32(space.pair_products[row + r]))
-                                        : load(space.sums[row + r] + v * 8);
+            const Vector before =
+                first ? _mm256_sub_epi32(load(linear.bias + column + v * 8), all32(space.pair_products[row + r]))
+                      : load(space.sums[row + r] + v * 8);
             acc[r][v] = _mm256_sub_epi32(before, weights);
         });
     }

@@ -209,7 +209,7 @@ void attend(const AttentionHead& head, void* scratch) {
     }
     if (dimension < head.head_dim) pack_values<2>(head, dimension, s.value + s.padded_keys * dimension);
     for_each_tile<tile_rows>(head.queries,
-                  [&](auto height, std::size_t row) { attend_rows<decltype(height)::value>(head, s, row); });
+                             [&](auto height, std::size_t row) { attend_rows<decltype(height)::value>(head, s, row); });
 }
 
 }  // namespace intbert::avx512_vnni

@@ -107,7 +107,7 @@ def best_weight_scale(values: NDArray[np.float32]) -> NDArray[np.float32]:
     whole = weight_scale(values)
 
     def error(share: float) -> float:
-        scale = np.float32(whole * share)
+        scale = np.asarray(whole * share, dtype=np.float32)
         return float(np.square(values - weight_integers(values, scale) * scale).sum(dtype=np.float64))
 
     return np.asarray(whole * min(WEIGHT_SHARES, key=error), dtype=np.float32)

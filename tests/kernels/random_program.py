@@ -20,7 +20,7 @@ class Case:
 
 
 def random_case(seed: int) -> Case:
-    """Any architecture: odd sizes, one or many heads, no pooler or one of both kinds; every fourth program saturates."""
+    """Any architecture: odd sizes, one or many heads, no pooler or one of both kinds; one in four saturates."""
     rng = np.random.Generator(np.random.PCG64(seed))
     make = extreme_program if rng.integers(4) == 0 else random_program
     program = make(seed, random_dimensions(rng))

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from transformers import BertForSequenceClassification
 
 from intbert.builder.fp32_graph import build_fp32_graph
 from intbert.builder.variants.plan import Plan, quantised_graph
@@ -79,25 +78,35 @@ def test_remedies_help_against_an_outlier(model: Any, found: Calibrated, compute
     assert errors["mp-ptq"] < errors["ptq"] / 2
 
 
-def test_every_product_of_ptq_is_in_integers(model: Any, found: Calibrated, tmp_path: Path) -> None:
-    """Eight products a layer and those of the head; no product is left to floating point."""
-    counted = operators(quantised_graph(model, ptq_plan(found)), tmp_path)
-    head = 2 if isinstance(model, BertForSequenceClassification) else 1
-    assert integer_products(counted) == 8 * LAYERS + head
-    assert counted["MatMul"] == counted["Gemm"] == counted["MatMulNBits"] == 0
-
-
-@pytest.mark.parametrize("name", ["mp-ptq", "peg-ptq-float"])
-def test_only_simulated_products_are_in_floating_point(
+@pytest.mark.parametrize("name", PLANS)
+def test_products_are_in_integers_where_both_inputs_have_8_bits(
     name: str, model: Any, found: Calibrated, tmp_path: Path
 ) -> None:
-    """The FFN's first product reads x, which no int8 product can; its weights are not rounded a second time."""
+    """As many as the plan says; the others run in FP32, their weights not rounded a second time by MatMulNBits."""
     plan = PLANS[name](found)
     counted = operators(quantised_graph(model, plan), tmp_path)
-    wide = sum(plan.activations[f"{layer}.gelu"].bits == 16 for layer in range(LAYERS))
-    assert counted["MatMul"] >= LAYERS + wide
+    inputs = products(found)
+    integer = sum(all(on_one_scale(plan, site) for site in read) for read in inputs)
+    assert integer_products(counted) == integer
+    assert counted["MatMul"] + counted["Gemm"] == len(inputs) - integer
     assert counted["MatMulNBits"] == 0
-    assert integer_products(counted) >= 4 * LAYERS
+    assert (integer == len(inputs)) is (name == "ptq")
+
+
+def products(found: Calibrated) -> list[tuple[str, ...]]:
+    """The sites that each matrix product reads (weights aside)."""
+    read: list[tuple[str, ...]] = [("tanh",), ("first_token",)] if "tanh" in found.sites else [("1.ffn_norm",)]
+    for layer, source in enumerate(["embedding_norm", "0.ffn_norm"]):
+        read += [(source,)] * 3
+        read += [(f"{layer}.{part}",) for part in ("context", "attention_norm", "gelu")]
+        read += [(f"{layer}.query", f"{layer}.key"), (f"{layer}.probabilities", f"{layer}.value")]
+    return read
+
+
+def on_one_scale(plan: Plan, site: str) -> bool:
+    """8 bits with one scale."""
+    grid = plan.inputs.get(site) or plan.activations[site]
+    return grid.bits == 8 and grid.scale.ndim == 0
 
 
 def test_weights_are_stored_in_integers(model: Any, found: Calibrated) -> None:

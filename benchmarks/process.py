@@ -1,7 +1,6 @@
 """An engine's process, stopped by signal while others are measured: no thread of it can spin then."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,8 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from benchmarks.models import ROOT, Files, Model
-
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+from loadtest.procfs import cpu_s
 
 
 class WorkerError(RuntimeError):
@@ -66,8 +64,7 @@ class Process:
 
     def cpu_s(self) -> float:
         """Processor time of all its threads so far."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+        return cpu_s(self._process.pid)
 
     def close(self) -> None:
         """End it."""

@@ -23,7 +23,7 @@ class ServerError(Exception):
 @contextlib.contextmanager
 def running_server(*, store: Path, ready_s: float = 60.0) -> Iterator[str]:
     """Start `intbert serve` on loopback, yield its address when it is ready, end it with SIGTERM."""
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     program = "from intbert.cli.entry import main; main()"
     command = [sys.executable, "-c", program, "serve", "--store", str(store), "--port", str(port)]
@@ -62,7 +62,8 @@ def endpoints_of(server: Mapping[str, Any], variants: Sequence[str]) -> list[str
     return sorted(endpoints)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -24,6 +24,7 @@ import httpx
 import typer
 
 from loadtest.generator import Call
+from loadtest.procfs import cpu_s, resident_mib
 from loadtest.texts import classify_calls, qa_calls
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +33,6 @@ RESULT = ROOT / "loadtest" / "results" / "startup.json"
 MODES = {"int8": (), "int8 and FP32": ("INTBERT_SHADOW_RATE=0.000001",)}
 READY_S = 120.0
 CLIENTS = 2
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,19 +93,12 @@ def _until_ready(process: "subprocess.Popen[bytes]") -> str:
 
 
 def _measure(pid: int, ready_s: float) -> Start:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return Start(
         ready_s=ready_s,
-        cpu_s=(int(fields[11]) + int(fields[12])) / CLOCK_TICKS,
+        cpu_s=cpu_s(pid),
         resident_mib=resident_mib(pid),
         onnxruntime="onnxruntime" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8"),
     )
-
-
-def resident_mib(pid: int) -> float:
-    """VmRSS of a process."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def memory_over_requests(store: Path, *, warm_up: int, requests: int, every: int) -> dict[str, Any]:
@@ -143,10 +136,10 @@ def table(document: dict[str, Any]) -> str:
     for mode, starts in document["starts"].items():
         times = [start["ready_s"] for start in starts]
         spread = f"{statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f}, {len(times)} starts)"
-        cpu_s = statistics.median(start["cpu_s"] for start in starts)
+        processor_s = statistics.median(start["cpu_s"] for start in starts)
         memory = statistics.median(start["resident_mib"] for start in starts)
         loaded = "loaded" if starts[0]["onnxruntime"] else "not loaded"
-        lines.append(f"| {mode} | {spread} | {cpu_s:.2f} | {memory:.0f} | {loaded} |")
+        lines.append(f"| {mode} | {spread} | {processor_s:.2f} | {memory:.0f} | {loaded} |")
     return "\n".join([*lines, "", _memory_line(document["memory"])])
 
 

@@ -11,7 +11,7 @@ import pytest
 from intbert.model.store import ModelStore
 from intbert.runtime.batch import RaggedBatch, TokenSequence
 from intbert.runtime.engines import load_engine
-from loadtest.startup import resident_mib
+from loadtest.procfs import resident_mib
 from tests.api.conftest import run_server
 
 MODEL_STORE = Path(__file__).parents[1] / "model_store"

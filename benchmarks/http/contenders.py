@@ -9,8 +9,9 @@ from pathlib import Path
 
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from benchmarks.http.processes import Server, free_port, running
+from benchmarks.http.processes import Server, running
 from loadtest.generator import Call
+from loadtest.server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path(__file__).parent / "peers"

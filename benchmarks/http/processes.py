@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,9 +13,10 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from loadtest.procfs import cpu_s, resident_mib
+
 READY_S = 90.0
 END_S = 30.0
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,7 @@ class Server:
 
     def resident_mib(self) -> float:
         """Of the leader."""
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+        return resident_mib(self.pid)
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of the series of one of our metrics."""
@@ -72,13 +71,6 @@ def running(
             yield server
         finally:
             _end(process)
-
-
-def free_port() -> int:
-    """Free at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _becomes_ready(url: str, process: "subprocess.Popen[bytes]") -> bool:
@@ -114,9 +106,8 @@ def _group(leader: int) -> list[int]:
 
 
 def _cpu_s(pid: int) -> float:
-    """User and system time, fields 14 and 15 of /proc/PID/stat; 0 for a process that has ended."""
+    """0 for a process that has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return cpu_s(pid)
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS

@@ -4,7 +4,7 @@ import gc
 
 
 def main() -> None:
-    """Run a command. What imports make stays: to search it again and again would cost a tenth of the start."""
+    """Run a command. What imports make stays: to search it again and again takes a quarter of their time."""
     gc.disable()
     from intbert.cli.main import main as run
 

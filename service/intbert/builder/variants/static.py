@@ -20,9 +20,10 @@ from intbert.builder.variants.static_plans import Calibrated, mp_plan, peg_plan,
 def build_ptq(inputs: VariantInputs) -> BuiltVariant:
     """Static W8A8, symmetric, a scale a tensor, ranges from minimum to maximum."""
     found = calibrated(inputs)
+    plan = ptq_plan(found)
     return BuiltVariant(
         file="ptq.onnx",
-        content=quantised_graph(inputs.teacher, ptq_plan(found)),
+        content=quantised_graph(inputs.teacher, plan),
         engine="onnx",
         stored_dtype="int8",
         integer_parts=(
@@ -30,7 +31,7 @@ def build_ptq(inputs: VariantInputs) -> BuiltVariant:
             "in the file."
         ),
         float_parts=("Scales, bias, softmax, GELU, LayerNorm and tanh, between static 8-bit grids at every tensor."),
-        measured={"calibration": ranges_of(found, ptq_plan(found))},
+        measured={"calibration": ranges_of(found, plan)},
     )
 
 

@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from intbert.builder.attention import attend_by_length
 from intbert.builder.failure import BackboneError
 from intbert.builder.families import as_bert, bert_config, check_architecture, tokens_max
 from intbert.builder.recipe import Recipe
@@ -77,7 +78,7 @@ def load_model(recipe: Recipe, label_names: tuple[str, ...]) -> PreTrainedModel:
     )
     ours = bert_config(config)
     set_task(ours, recipe, label_names)
-    return as_bert(model, ours)
+    return attend_by_length(as_bert(model, ours))
 
 
 def load_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:

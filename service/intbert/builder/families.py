@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from intbert.builder.attention import attend_by_length
 from intbert.builder.failure import BackboneError
 
 TOKEN_TYPES = 2  # equal ones: whatever type ids a tokenizer writes, these families do not tell texts apart
@@ -137,7 +138,7 @@ def bert_state(model: PreTrainedModel) -> dict[str, Tensor]:
 def load_bert(folder: Path, *, spans: bool) -> PreTrainedModel:
     """A saved BERT with a span QA or classification head, ready to evaluate, its pooler as the configuration says."""
     kind: Any = BertForQuestionAnswering if spans else BertForSequenceClassification
-    return with_pooler_activation(kind.from_pretrained(folder))
+    return attend_by_length(with_pooler_activation(kind.from_pretrained(folder)))
 
 
 def with_pooler_activation(model: Any) -> PreTrainedModel:

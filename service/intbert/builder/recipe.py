@@ -123,7 +123,7 @@ class FinetuneSection(Section):
     dropout: Fraction = Field(default=0.1, description="Dropout of hidden states.")
     attention_dropout: Fraction = Field(
         default=0.0,
-        description="Dropout of attention weights; above 0 it costs a CPU its fused attention, several times the time.",
+        description="Dropout of attention weights; above 0 long texts take a CPU several times as long.",
     )
     tokens_max: int = Field(
         default=128, ge=8, description="Training texts are cut to so many tokens (not for span QA)."

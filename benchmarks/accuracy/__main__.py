@@ -22,6 +22,7 @@ from intbert.model.package import Package
 
 PAGE = ROOT / "docs" / "results.md"
 WORK = ROOT / "runs" / "results"
+STORE = ROOT / "model_store"
 
 
 def main(
@@ -33,6 +34,9 @@ def main(
     trained_only: Annotated[
         bool, typer.Option("--trained-only", help="With --all: leave out what has no FP32 teacher and int8 model yet.")
     ] = False,
+    bundled: Annotated[
+        bool, typer.Option("--bundled", help="Take FP32 teacher and int8 model from model_store instead of training.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Of each process.")] = 1,
     work: Annotated[Path, typer.Option(help="Folder of the work directories, TASK-SEED each.")] = WORK,
@@ -43,7 +47,7 @@ def main(
     """Build or resume cells, evaluate them and write their records; without cells, write docs/results.md."""
     if smoke and out.resolve() == FOLDER.resolve():
         raise typer.BadParameter("--smoke makes no figure for the table; name another folder with --out")
-    place = Place(work=work, data=data)
+    place = Place(work=work, data=data, store=STORE if bundled else None)
     try:
         chosen = [Cell.parse(text) for text in cells or ()]
         wanted = selection(tasks, variants) if everything else []
@@ -51,7 +55,7 @@ def main(
         raise typer.BadParameter(str(error)) from error
     if everything:
         options = ["--work", str(work), "--data", str(data), "--out", str(out), "--threads", str(threads)]
-        options += [f"--{name}" for name, given in (("again", again), ("smoke", smoke)) if given]
+        options += [f"--{name}" for name, given in (("again", again), ("smoke", smoke), ("bundled", bundled)) if given]
         run_missing(wanted, place, out, options, again=again, trained_only=trained_only, jobs=jobs)
     elif chosen:
         codes = [run_group(group, place, out, again=again, small=smoke, threads=threads) for group in groups_of(chosen)]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.accuracy.bundled import BundledBuild
 from benchmarks.accuracy.cells import FP32, INT8, Cell, Task
 from benchmarks.accuracy.records import Record, Score
 from benchmarks.machine import commit, cpu_fields
@@ -20,6 +21,7 @@ from intbert.builder.card import lengths_of
 from intbert.builder.pipeline import open_build
 from intbert.builder.stages import DONE_FILE, INPUTS_FILE
 from intbert.model.package import Package
+from intbert.model.store import ModelStore
 from intbert.runtime.evaluate import Evaluation, evaluate
 from intbert.runtime.evaluate_spans import evaluate_spans
 from intbert.runtime.examples import read_examples
@@ -31,14 +33,18 @@ ELSEWHERE_VARIANTS = (FP32, INT8)
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where things lie. `work`: one folder `<task>-<seed>` each, which all variants of that teacher share."""
+    """Where things lie. `work`: one folder `<task>-<seed>` each, which all variants of that teacher share.
+
+    store: take teacher and int8 model from the package there that the task's recipe names, instead of training them.
+    """
 
     work: Path
     data: Path
+    store: Path | None = None
 
     def folder(self, cell: Cell) -> Path:
         """The work directory of the cell's build."""
-        return self.work / f"{cell.task}-{cell.seed}"
+        return self.work / f"{cell.task}-{cell.seed}{'-bundled' if self.store else ''}"
 
     def is_trained(self, cell: Cell) -> bool:
         """Whether the FP32 teacher and the int8 model are there (of whatever recipe)."""
@@ -59,7 +65,7 @@ class Workshop:
     def open(
         cls, task: Task, seed: int, place: Place, *, small: bool, threads: int, say: Callable[[str], None]
     ) -> "Workshop":
-        """Train or resume teacher and int8 model. Raises what a build raises, its gate excepted."""
+        """Train or resume teacher and int8 model, or take the bundled ones. Raises what a build raises but its gate."""
         torch.set_num_threads(threads)
         build = open_build(
             recipe_path=task.recipe,
@@ -71,6 +77,13 @@ class Workshop:
             progress=False,
             say=say,
         )
+        if place.store is not None:
+            model = build.recipe.model
+            bundled = ModelStore(place.store).open(model.name, str(model.version))
+            if seed not in bundled.manifest.provenance.seeds.values():
+                seeds = dict(bundled.manifest.provenance.seeds)
+                raise ValueError(f"{bundled.directory} was built with the seeds {seeds}, the cell has {seed}")
+            build = BundledBuild.of(build, bundled)
         build.train()
         return cls(task=task, seed=seed, build=build, data_root=place.data, threads=threads)
 
@@ -78,6 +91,11 @@ class Workshop:
     def folder(self) -> Path:
         """Of the build's stages."""
         return self.build.stages.folder
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether nothing was trained here but what a variant trains for itself."""
+        return isinstance(self.build, BundledBuild)
 
     def make(self, variant: str) -> None:
         """Run or resume the variant's stage; FP32 and int8 are there already."""
@@ -111,7 +129,7 @@ class Workshop:
             fp32_bytes=entry.bytes_at_fp32,
             stage_s=self._stage_seconds(variant),
             device=device(),
-            command=f"make results CELL={cell}",
+            command=f"make results CELL={cell}{' ARGS=--bundled' if self.is_bundled else ''}",
             commit=commit(),
             measured_at=datetime.now(UTC).replace(microsecond=0).isoformat(),
             versions=versions(),
@@ -141,8 +159,10 @@ class Workshop:
         return scores
 
     def _stage_seconds(self, variant: str) -> dict[str, float]:
-        own = {FP32: (), INT8: ("quantise",)}.get(variant, (f"variant-{variant}",))
-        return {stage: stage_seconds(self.folder / stage) for stage in ("finetune", *own)}
+        training: tuple[str, ...] = ("finetune", "quantise") if variant == INT8 else ("finetune",)
+        own = () if variant in (FP32, INT8) else (f"variant-{variant}",)
+        stages = own if self.is_bundled else (*training, *own)
+        return {stage: stage_seconds(self.folder / stage) for stage in stages}
 
 
 def stage_seconds(folder: Path) -> float:

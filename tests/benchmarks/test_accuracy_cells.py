@@ -6,9 +6,11 @@ import pytest
 
 from benchmarks.accuracy.__main__ import run_group
 from benchmarks.accuracy.cells import Cell, Task
-from benchmarks.accuracy.measure import Place
+from benchmarks.accuracy.measure import Place, Workshop
 from benchmarks.accuracy.records import load_records
 from benchmarks.accuracy.schedule import Group
+from intbert.builder.pipeline import build
+from intbert.model.package import Package
 from tests.builder.conftest import write_checkpoint, write_sentiment
 from tests.builder.tiny_recipes import SENTIMENT
 
@@ -28,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def make(folder: Path, cells: tuple[Cell, ...]) -> int:
+def make(folder: Path, cells: tuple[Cell, ...], store: Path | None = None) -> int:
     """Exit code of the command on these cells."""
     task = Task(
         name="tiny",
@@ -38,7 +40,7 @@ def make(folder: Path, cells: tuple[Cell, ...]) -> int:
         own_seeds=(SEED,),
         elsewhere=("elsewhere.tsv",),
     )
-    place = Place(work=folder / "work", data=folder)
+    place = Place(work=folder / "work", data=folder, store=store)
     return run_group(Group(cells=cells), place, folder / "records", again=False, small=False, threads=1, tasks=(task,))
 
 
@@ -87,3 +89,43 @@ def test_a_cell_that_fails_does_not_stop_the_others(folder: Path, capsys: pytest
     assert f"{unknown}: failed" in said.err
     assert f"{CELLS[1]}: accuracy" in said.out
     assert "within the spread" in said.out
+
+
+@pytest.fixture(scope="module")
+def store(folder: Path) -> Path:
+    """The package of what the cells were trained for."""
+    build(
+        recipe_path=folder / "tiny-minilm-l6.toml",
+        store=folder / "store",
+        work_dir=folder / "work" / f"tiny-{SEED}",
+        data_root=folder,
+        resume=True,
+        seed=SEED,
+        progress=False,
+    )
+    return folder / "store"
+
+
+def test_cells_of_a_bundled_package_train_nothing(folder: Path, store: Path, tmp_path: Path) -> None:
+    """Teacher and int8 are the package's, byte for byte, and a variant is calibrated from that teacher."""
+    for name in ("tiny-minilm-l6.toml", "train.tsv", "dev.tsv", "elsewhere.tsv"):
+        (tmp_path / name).symlink_to(folder / name)
+    assert make(tmp_path, CELLS, store) == 0
+    records, trained = load_records(tmp_path / "records"), load_records(folder / "records")
+    package = Package.open(store / "tiny" / "1")
+    for cell in CELLS[:2]:
+        file = package.manifest.variants[cell.variant].file
+        assert records[cell].file_sha256 == package.manifest.files[file].sha256
+        assert records[cell].score == trained[cell].score
+        assert not records[cell].stage_s
+    assert set(records[CELLS[2]].stage_s) == {"variant-ptq"}
+    assert records[CELLS[0]].command == f"make results CELL={CELLS[0]} ARGS=--bundled"
+    assert len({records[cell].teacher_sha256 for cell in CELLS}) == 1
+
+
+def test_a_package_of_another_seed_is_refused(folder: Path, store: Path, tmp_path: Path) -> None:
+    """The message names both."""
+    task = Task(name="tiny", label="Tiny", metrics=("accuracy",), recipes=folder, own_seeds=(6,))
+    place = Place(work=tmp_path, data=folder, store=store)
+    with pytest.raises(ValueError, match="the cell has 6"):
+        Workshop.open(task, 6, place, small=False, threads=1, say=lambda _: None)

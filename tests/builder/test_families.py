@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer, PreTrainedModel
 
 from intbert.builder.backbone import load_config, load_model
+from intbert.builder.checkpoint import restore_teacher, restore_tokenizer
 from intbert.builder.failure import BackboneError
 from intbert.builder.families import as_bert, bert_config, load_bert
 from intbert.builder.fp32_graph import build_fp32_graph
@@ -201,6 +202,14 @@ def test_build_is_verified(store: Path, name: str) -> None:
     verification = manifest.card.measured["verification"]
     assert isinstance(verification, dict)
     assert verification["identical"] is True
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_package_becomes_a_checkpoint_again(store: Path, name: str) -> None:
+    """The BERT that a family's model became, restored from the file, writes the same file."""
+    package = Package.open(store / name / "1")
+    assert build_fp32_graph(restore_teacher(package)).SerializeToString() == package.onnx()
+    assert restore_tokenizer(package).pad_token in ("[PAD]", "<pad>")
 
 
 def test_trained_classifier_is_accurate(store: Path) -> None:

@@ -183,7 +183,7 @@ class Build:
 
     def export(self, variants: Mapping[str, BuiltVariant], folder: Path) -> JsonObject:
         teacher = self.teacher()
-        exported = export_program(load_student(self.recipe, teacher, self.stages.folder / "quantise"))
+        exported = self.exported(teacher)
         tokenizer_json = (self.stages.folder / "finetune" / "teacher" / "tokenizer.json").read_bytes()
         fp32 = folder / "fp32.onnx"
         export_fp32(teacher, fp32)
@@ -207,6 +207,10 @@ class Build:
         write_package(self.draft_folder(folder), draft_manifest(parts), files, replace=True)
         fp32.unlink()
         return {}
+
+    def exported(self, teacher: PreTrainedModel) -> Exported:
+        """The integer program of what `quantise` left."""
+        return export_program(load_student(self.recipe, teacher, self.stages.folder / "quantise"))
 
     def verify(self, _: Path) -> JsonObject:
         return verify_package(self.draft(), self.data, self.recipe.report.verify_texts)

@@ -1,4 +1,4 @@
-"""build, re-export, export-onnx: how packages come to be, and leave."""
+"""build, re-export, export-onnx, export-checkpoint: how packages come to be, and leave."""
 
 import sys
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(build)
     app.command("re-export")(re_export)
     app.command("export-onnx")(export_onnx)
+    app.command("export-checkpoint")(export_checkpoint)
 
 
 def build(
@@ -120,3 +121,20 @@ def export_onnx(
     except OSError as error:
         raise InputError(f"can't write {file}: {error.strerror}", code="unwritable_file") from None
     typer.echo(f"wrote {file}, {len(content)} bytes")
+
+
+def export_checkpoint(
+    model: Model,
+    folder: Annotated[Path, typer.Argument(help="Where to write the checkpoint; must not exist.", show_default=False)],
+    version: Version = None,
+    store: Store = None,
+) -> None:
+    """Write the FP32 variant as a checkpoint of transformers: to train it further, or as the backbone of a recipe."""
+    with build_libraries():
+        from intbert.builder.checkpoint import save_checkpoint
+
+    package = open_package(load_settings(store=store), model, version)
+    if folder.exists():
+        raise InputError(f"{folder} exists; name a new folder", code="unwritable_file")
+    save_checkpoint(package, folder)
+    typer.echo(f"wrote {folder}")

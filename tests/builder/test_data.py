@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intbert.builder.data import Splits, load_splits, split_holdout
+from intbert.builder.data import Splits, load_splits
+from intbert.builder.data_split import split_apart, split_holdout
 from intbert.builder.failure import DataError
 from intbert.builder.recipe import Recipe, parse_recipe
+from intbert.runtime.examples import LabelledText
 
 ROWS = 'sentence\tlabel\na "fine film\t1\ndull\t0\nso so\t0\n'
 
@@ -184,3 +186,41 @@ def test_a_hub_data_set_is_read_by_split(tmp_path: Path, monkeypatch: pytest.Mon
     assert splits("train").labels == ("0", "1")
     with pytest.raises(DataError, match="'nosuch'"):
         splits("nosuch")
+
+
+APART = """sentence\tlabel
+the film is a long and very good story\t1
+a long and very good story\t1
+very good\t1
+good\t1
+the plot is bad\t0
+bad\t0
+the plot\t0
+the plot is bad\t0
+good music\t1
+"""
+
+
+@given(st.integers(0, 50))
+def test_nothing_of_a_held_out_text_is_trained_on(seed: int) -> None:
+    """Held out are whole texts; a part stays in training only where another kept text holds it too."""
+    rows = [line.split("\t") for line in APART.splitlines()[1:]]
+    examples = [LabelledText(text=text, text_pair=None, label=int(label)) for text, label in rows]
+    kept, held = split_apart(examples, 0.12, seed)
+    assert len(held) == 1
+    assert {item.text for item in held} <= {rows[0][0], "the plot is bad", "good music"}
+    texts = {item.text for item in kept}
+    if held[0].text == "the plot is bad":
+        assert texts == {rows[0][0], "a long and very good story", "very good", "good", "good music"}
+    elif held[0].text == rows[0][0]:
+        assert texts == {"good", "the plot is bad", "bad", "the plot", "good music"}
+    assert (kept, held) == split_apart(examples, 0.12, seed)
+
+
+def test_pairs_are_texts_too() -> None:
+    """The same pair twice is never on both sides."""
+    pairs = [LabelledText(text="a b", text_pair=f"c {number // 2}", label=0) for number in range(40)]
+    kept, held = split_apart(pairs, 0.2, 1)
+    assert len({item.text_pair for item in held}) == len(held) == 8
+    assert not {item.text_pair for item in kept} & {item.text_pair for item in held}
+    assert len(kept) == 40 - 2 * 8

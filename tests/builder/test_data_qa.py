@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from intbert.builder.data_qa import cut_question, load_questions, most_common_answer, window_features
+from intbert.builder.data_qa import cut_question, load_questions, mismatched, most_common_answer, window_features
 from intbert.builder.failure import DataError
 from intbert.builder.recipe import Recipe, SpanSection, parse_recipe
 from intbert.runtime.squad import LabelledAnswer, LabelledQuestion
@@ -73,7 +73,7 @@ def test_most_common_answer() -> None:
     """The answer given most often is trained, the first of several."""
     answers = tuple(LabelledAnswer(text=text, start=0) for text in ("a", "b", "b", "c"))
     question = LabelledQuestion(id="x", text="?", context="", answers=answers)
-    assert most_common_answer(question).text == "b"
+    assert most_common_answer(question) == LabelledAnswer(text="b", start=0)
 
 
 def test_windows_hold_the_answer(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -100,3 +100,66 @@ def test_long_questions_are_cut(tokenizer: PreTrainedTokenizerFast) -> None:
     """A question keeps its first tokens; a short one stays as it is."""
     assert cut_question("where is the cat ?", tokenizer, 3) == "where is the"
     assert cut_question("where is the cat ?", tokenizer, 5) == "where is the cat ?"
+
+
+def groups_of(count: int) -> list[list[LabelledQuestion]]:
+    """Paragraphs with two questions each, answered by the paragraph's own word; every third one holds "common", too."""
+    made = []
+    for number in range(count):
+        context = f"here is word{number} and {'Common' if number % 3 == 0 else 'more'}"
+        made.append(
+            [
+                LabelledQuestion(
+                    id=f"{number}-{kind}",
+                    text="which word ?",
+                    context=context,
+                    answers=(LabelledAnswer(text=text, start=0),),
+                )
+                for kind, text in (("own", f"word{number}"), ("shared", "common"))
+            ]
+        )
+    return made
+
+
+def test_mismatched_contexts_are_near_and_hold_no_answer() -> None:
+    """Each question once, of a neighbouring paragraph in which none of its answers stands, whatever the case."""
+    groups = groups_of(60)
+    made = list(mismatched(groups, range(60), 1.0, seed=4))
+    assert len(made) == 120
+    for item in made:
+        number, kind = item.id.removeprefix("mismatched:").split("-")
+        place = next(index for index, group in enumerate(groups) if group[0].context == item.context)
+        assert place != int(number)
+        assert abs(place - int(number)) <= 8
+        assert not item.answers
+        if kind == "shared":
+            assert place % 3
+    assert made == list(mismatched(groups, range(60), 1.0, seed=4))
+    assert made != list(mismatched(groups, range(60), 1.0, seed=5))
+
+
+def test_a_fraction_of_the_questions_is_mismatched() -> None:
+    """About the share that was asked for; none by default, and none where every context holds the answer."""
+    groups = groups_of(400)
+    assert 120 < len(list(mismatched(groups, range(400), 0.2, seed=1))) < 200
+    assert not list(mismatched(groups, range(400), 0.0, seed=1))
+    same = [[group[0]] for group in [groups[0]] * 5]
+    assert not list(mismatched(same, range(5), 1.0, seed=1))
+
+
+def test_mismatched_questions_point_at_the_first_token(tokenizer: PreTrainedTokenizerFast) -> None:
+    """A question without answers has (0, 0) in every window."""
+    question = LabelledQuestion(id="x", text="where is the cat ?", context=CONTEXT, answers=())
+    features = window_features(
+        [question], tokenizer, SpanSection(window_tokens=32, overlap_tokens=8, question_tokens_max=12)
+    )
+    assert [(item["start_positions"], item["end_positions"]) for item in features] == [(0, 0)] * len(features)
+
+
+def test_held_out_questions_come_mismatched_too(tmp_path: Path) -> None:
+    """Training has none unless the recipe wants some; held-out questions are all asked once more."""
+    words = ("great", "lovely", "dull", "weak")
+    write(tmp_path, [paragraph(f"q{w}", [(w, 13)], f"the film was {w} . the end .") for w in words])
+    splits = load_questions(recipe(), tmp_path)
+    assert not splits.train_mismatched
+    assert {item.id for item in splits.holdout_mismatched} == {f"mismatched:{item.id}" for item in splits.holdout}

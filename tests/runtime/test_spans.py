@@ -1,6 +1,7 @@
 """Span search: one distribution over the admissible spans of all windows."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,3 +91,16 @@ def test_null_takes_the_lowest_score_over_the_windows() -> None:
     logits[1][0] = -9.0
     found = find_spans(windows, logits, logit_scale=1.0, answer_tokens_max=1, top_k=1, with_null=True)
     assert found.null_probability < 1e-6
+
+
+def test_null_offset_moves_no_answer_alone() -> None:
+    """It is added to the score of 'no answer'; the spans keep their order and their ratios."""
+    windows = windows_of(18, 40, 0)
+    logits = [np.random.default_rng(2).normal(0, 2, (len(w.token_ids), 2)) for w in windows]
+    found = [
+        find_spans(windows, logits, logit_scale=0.5, answer_tokens_max=4, top_k=3, with_null=True, null_offset=offset)
+        for offset in (0.0, 1.5)
+    ]
+    assert [s.start_token for s in found[0].spans] == [s.start_token for s in found[1].spans]
+    before, after = (item.null_probability / item.spans[0].probability for item in found)
+    assert after / before == pytest.approx(np.exp(1.5))

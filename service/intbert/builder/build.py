@@ -4,6 +4,7 @@ finetune   FP32 teacher
 quantise   calibration, then quantisation-aware training with the teacher
 variant-*  one stage for each further variant that the recipe asks for
 export     integer program, FP32 graph, and a draft package that the runtime can open
+scores     temperature of the scores, and offset of 'no answer', from held-out training data
 verify     the same bits from reference, kernels, ONNX graph and torch twin
 evaluate   accuracy of all variants through the runtime
 measure    latency, memory, error of each layer
@@ -11,7 +12,7 @@ measure    latency, memory, error of each layer
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from intbert.builder.card import (
     Ingredients,
     draft_manifest,
     evaluate_variants,
+    lengths_of,
     measure_package,
     verify_package,
 )
@@ -39,11 +41,12 @@ from intbert.builder.quantise import Scales, export_program
 from intbert.builder.quantise.export import Exported
 from intbert.builder.recipe import Recipe
 from intbert.builder.report import render_report
+from intbert.builder.score_calibration import calibrate_labels, calibrate_spans, uncalibrated
 from intbert.builder.stages import JsonObject, Stages
 from intbert.builder.student import load_student, train_student
 from intbert.builder.variants import build_variant
 from intbert.builder.variants.contract import BuiltVariant, VariantInputs, keep, kept
-from intbert.model.manifest import REPORT_FILE, TOKENIZER_FILE, Manifest
+from intbert.model.manifest import REPORT_FILE, TOKENIZER_FILE, Calibration, Manifest
 from intbert.model.package import Package, write_package
 
 RECIPE_SECTIONS_OF_TEACHER = ("seed", "model", "data", "span", "finetune")
@@ -77,6 +80,7 @@ class Build:
         trained = self.train()
         variants: dict[str, BuiltVariant] = {name: self.variant(name) for name in self.recipe.variants}
         stages.run("export", self.export_inputs(), partial(self.export, variants))
+        scores = stages.run("scores", {}, self.scores)
         verified = stages.run("verify", {}, self.verify)
         evaluated = stages.run("evaluate", {}, self.evaluate)
         measured = stages.run("measure", {}, self.measure)
@@ -87,6 +91,7 @@ class Build:
                 "measured": {
                     **evaluated["measured"],
                     **measured,
+                    "calibration": scores["found"],
                     "verification": verified,
                     "training": {"student": trained["student"]},
                     "outliers": trained.get("outliers", []),
@@ -116,8 +121,13 @@ class Build:
         return load_bert(folder, spans=self.recipe.model.problem_type == "span_qa")
 
     def draft(self) -> Package:
-        """What `export` left."""
-        return Package.open(self.draft_folder(self.stages.folder / "export"))
+        """What `export` left, its scores calibrated once `scores` is done."""
+        draft = Package.open(self.draft_folder(self.stages.folder / "export"))
+        found = self.stages.result("scores")
+        if found is None:
+            return draft
+        calibration = Calibration.model_validate(found["calibration"])
+        return replace(draft, manifest=draft.manifest.model_copy(update={"calibration": calibration}))
 
     def draft_folder(self, folder: Path) -> Path:
         return folder / self.recipe.model.name / str(self.recipe.model.version)
@@ -211,6 +221,16 @@ class Build:
     def exported(self, teacher: PreTrainedModel) -> Exported:
         """The integer program of what `quantise` left."""
         return export_program(load_student(self.recipe, teacher, self.stages.folder / "quantise"))
+
+    def scores(self, _: Path) -> JsonObject:
+        draft, data, kind = self.draft(), self.data, self.recipe.model.problem_type
+        if kind == "span_qa":
+            found = calibrate_spans(draft, INT8, data.holdout_questions, lengths_of(self.recipe.span))
+        elif kind == "single_label_classification":
+            found = calibrate_labels(draft, INT8, data.holdout)
+        else:
+            found = uncalibrated(len(data.holdout))
+        return {"calibration": found.calibration.model_dump(), "found": found.found}
 
     def verify(self, _: Path) -> JsonObject:
         return verify_package(self.draft(), self.data, self.recipe.report.verify_texts)

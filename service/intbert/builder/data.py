@@ -3,18 +3,17 @@
 import csv
 import hashlib
 import json
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from intbert.builder.data_split import split_apart, split_holdout
 from intbert.builder.failure import DataError
 from intbert.builder.recipe import DataSection, ProblemType, Recipe
 from intbert.runtime.examples import LabelledText
 
 CSV_FIELD_CHARACTERS_MAX = 16 * 2**20
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,23 +50,14 @@ def load_splits(recipe: Recipe, data_root: Path) -> Splits:
     dev_rows, dev_sources = read_rows(data, data.dev, data_root)
     labels = resolve_labels(recipe, train_rows)
     examples = [to_example(row, recipe, labels) for row in train_rows[: data.train_examples_max]]
-    train, holdout = split_holdout(examples, data.holdout_fraction, recipe.seed)
+    split = split_apart if data.holdout_apart else split_holdout
+    train, holdout = split(examples, data.holdout_fraction, recipe.seed)
     return Splits(
         train=tuple(train),
         holdout=tuple(holdout),
         dev=tuple(to_example(row, recipe, labels) for row in dev_rows[: data.dev_examples_max]),
         labels=labels,
         sources={**train_sources, **dev_sources},
-    )
-
-
-def split_holdout(examples: Sequence[T], fraction: float, seed: int) -> tuple[list[T], list[T]]:
-    """Training and held-out part; the same for the same seed and data, order kept."""
-    count = round(len(examples) * fraction)
-    held = set(random.Random(seed).sample(range(len(examples)), count))
-    return (
-        [example for index, example in enumerate(examples) if index not in held],
-        [example for index, example in enumerate(examples) if index in held],
     )
 
 

@@ -1,14 +1,16 @@
 """Questions of span QA from files in the format of SQuAD 1.1, and their training windows."""
 
 import hashlib
+import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
-from intbert.builder.data import Source, decode, read_bytes, split_holdout
+from intbert.builder.data import Source, decode, read_bytes
+from intbert.builder.data_split import split_holdout
 from intbert.builder.failure import DataError
 from intbert.builder.features import Feature
 from intbert.builder.recipe import Recipe, SpanSection
@@ -16,6 +18,7 @@ from intbert.errors import InputError
 from intbert.runtime.squad import LabelledAnswer, LabelledQuestion, parse_squad
 
 ENCODE_QUESTIONS = 512
+NEARBY = 8  # paragraphs to either side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,8 @@ class QuestionSplits:
 
     train: tuple[LabelledQuestion, ...]
     holdout: tuple[LabelledQuestion, ...]  # other contexts than those of `train`
+    train_mismatched: tuple[LabelledQuestion, ...]  # asked of a paragraph without the answer: they have none
+    holdout_mismatched: tuple[LabelledQuestion, ...]  # each held-out question once, where such a paragraph was found
     dev: tuple[LabelledQuestion, ...]
     sources: Mapping[str, Source]
 
@@ -41,15 +46,39 @@ def load_questions(recipe: Recipe, data_root: Path) -> QuestionSplits:
         for question in group
     ]
     check_unique([question for group in groups for question in group])
-    kept, held = split_holdout(
-        _first(groups, recipe.data.train_examples_max), recipe.data.holdout_fraction, recipe.seed
-    )
+    places = range(len(_first(groups, recipe.data.train_examples_max)))
+    kept, held = split_holdout(places, recipe.data.holdout_fraction, recipe.seed)
     return QuestionSplits(
-        train=tuple(question for group in kept for question in group),
-        holdout=tuple(question for group in held for question in group),
+        train=tuple(question for place in kept for question in groups[place]),
+        holdout=tuple(question for place in held for question in groups[place]),
+        train_mismatched=tuple(mismatched(groups, kept, recipe.span.mismatched_fraction, recipe.seed)),
+        holdout_mismatched=tuple(mismatched(groups, held, 1.0, recipe.seed)),
         dev=tuple(dev[: recipe.data.dev_examples_max]),
         sources=sources,
     )
+
+
+def mismatched(
+    groups: Sequence[Sequence[LabelledQuestion]], places: Sequence[int], fraction: float, seed: int
+) -> Iterator[LabelledQuestion]:
+    """Some questions of the paragraphs at `places`, each with a context nearby that holds none of its answers.
+
+    Neighbours in a file are of the same article as a rule: near enough that words alone don't tell. They have no
+    answers, and ids that begin with "mismatched:". Drawn with the seed.
+    """
+    chance = random.Random(seed)
+    for place in places:
+        for question in groups[place]:
+            if chance.random() >= fraction:
+                continue
+            near = [index for index in range(place - NEARBY, place + NEARBY + 1) if 0 <= index < len(groups)]
+            contexts = [
+                context
+                for context in (groups[index][0].context for index in near if index != place)
+                if not any(answer.text.lower() in context.lower() for answer in question.answers)
+            ]
+            if contexts:
+                yield replace(question, id=f"mismatched:{question.id}", context=chance.choice(contexts), answers=())
 
 
 def check_unique(questions: Sequence[LabelledQuestion]) -> None:
@@ -83,9 +112,9 @@ def _read_paragraphs(name: str, data_root: Path, sources: dict[str, Source]) -> 
     return groups
 
 
-def most_common_answer(question: LabelledQuestion) -> LabelledAnswer:
-    """What training aims at: the answer given most often, the first of several."""
-    return Counter(question.answers).most_common(1)[0][0]
+def most_common_answer(question: LabelledQuestion) -> LabelledAnswer | None:
+    """What training aims at: the answer given most often, the first of several; None of a mismatched question."""
+    return Counter(question.answers).most_common(1)[0][0] if question.answers else None
 
 
 def window_features(
@@ -93,7 +122,8 @@ def window_features(
 ) -> list[Feature]:
     """Training windows: input_ids, token_type_ids, attention_mask (tokens,), start_positions and end_positions.
 
-    A window that does not hold the whole answer points at its first token, so the model learns to score it low.
+    A window that does not hold the whole answer, or whose question has none, points at its first token: the model
+    learns to score it low.
     """
     features: list[Feature] = []
     for first in range(0, len(questions), ENCODE_QUESTIONS):
@@ -129,12 +159,14 @@ def cut_question(text: str, tokenizer: PreTrainedTokenizerFast, tokens_max: int)
 
 
 def answer_tokens(
-    answer: LabelledAnswer, offsets: Sequence[tuple[int, int]], sequence_ids: Sequence[int | None]
+    answer: LabelledAnswer | None, offsets: Sequence[tuple[int, int]], sequence_ids: Sequence[int | None]
 ) -> tuple[int, int]:
-    """First and last token of the answer in a window, (0, 0) when the window does not hold all of it.
+    """First and last token of the answer in a window, (0, 0) when there is none or the window does not hold all of it.
 
     offsets: code points of each token in its own text; sequence_ids: 1 for the context's tokens.
     """
+    if answer is None:
+        return 0, 0
     context = [index for index, owner in enumerate(sequence_ids) if owner == 1]
     stop = answer.start + len(answer.text)
     if not context or offsets[context[0]][0] > answer.start or offsets[context[-1]][1] < stop:

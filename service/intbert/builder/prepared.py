@@ -22,6 +22,7 @@ class PreparedData:
     labels: tuple[str, ...]
     train: Sequence[Feature]
     holdout: Sequence[Feature]
+    holdout_questions: Sequence[LabelledQuestion]  # of `holdout`, and mismatched ones; empty for classification
     dev_texts: Sequence[LabelledText]  # empty for span QA
     dev_questions: Sequence[LabelledQuestion]  # empty for classification
     dev_features: Sequence[Feature]  # as many as verification and error analysis need
@@ -55,6 +56,7 @@ def _prepare_texts(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokeniz
         labels=splits.labels,
         train=features(splits.train),
         holdout=features(splits.holdout),
+        holdout_questions=(),
         dev_texts=splits.dev,
         dev_questions=(),
         dev_features=features(splits.dev[: _sequences_needed(recipe)]),
@@ -66,8 +68,9 @@ def _prepare_questions(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTok
     splits = load_questions(recipe, data_root)
     return PreparedData(
         labels=(),
-        train=window_features(splits.train, tokenizer, recipe.span),
+        train=window_features((*splits.train, *splits.train_mismatched), tokenizer, recipe.span),
         holdout=window_features(splits.holdout, tokenizer, recipe.span),
+        holdout_questions=(*splits.holdout, *splits.holdout_mismatched),
         dev_texts=(),
         dev_questions=splits.dev,
         dev_features=window_features(splits.dev[: _sequences_needed(recipe)], tokenizer, recipe.span),

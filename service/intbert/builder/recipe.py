@@ -77,6 +77,11 @@ class DataSection(Section):
     holdout_fraction: Fraction = Field(
         default=0.02, description="Part of the training data held out to choose checkpoints on, drawn with the seed."
     )
+    holdout_apart: bool = Field(
+        default=False,
+        description="Hold out whole texts, and leave out of training what is a part of one or repeats one "
+        "(not for span QA, where whole paragraphs are held out).",
+    )
     train_examples_max: int | None = Field(default=None, ge=1, description="Use only so many training examples.")
     dev_examples_max: int | None = Field(default=None, ge=1, description="Report on only so many dev examples.")
 
@@ -94,6 +99,10 @@ class SpanSection(Section):
     overlap_tokens: int = Field(default=128, ge=0, description="Context tokens that neighbouring windows share.")
     question_tokens_max: int = Field(default=64, ge=4, description="Longer questions are cut.")
     answer_tokens_max: int = Field(default=30, ge=1, description="Longest answer span, for evaluation.")
+    mismatched_fraction: Fraction = Field(
+        default=0.0,
+        description="Training questions that are asked once more, of a paragraph nearby without the answer.",
+    )
 
     @model_validator(mode="after")
     def _window_has_room(self) -> Self:

@@ -44,6 +44,10 @@ class Stages:
         """As `run`, for a stage that the later ones do not depend on (or say so in their own inputs)."""
         return self._run(name, self._extended(inputs), work)
 
+    def result(self, name: str) -> JsonObject | None:
+        """What a stage of this build returned; None before its end."""
+        return _read(self.folder / name / DONE_FILE)
+
     def _extended(self, inputs: Mapping[str, Any]) -> str:
         return sha256((self._chain + json.dumps(inputs, sort_keys=True)).encode()).hexdigest()
 

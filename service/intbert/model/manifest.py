@@ -81,6 +81,13 @@ class Architecture(Record):
     intermediate: Positive
 
 
+class Calibration(Record):
+    """What makes scores honest, found by the build on held-out training data; logits and digests don't depend on it."""
+
+    temperature: float = Field(default=1.0, gt=0)  # real logits are divided by it, of every variant
+    null_offset: float = 0.0  # added to the score of 'no answer' of span models, after the division
+
+
 class Gate(Record):
     """The largest loss of accuracy that this package may have; checked against the card at load."""
 
@@ -153,6 +160,7 @@ class Manifest(Record):
     files: dict[str, FileEntry] = Field(default_factory=dict)  # all but manifest.json; filled by write_package
     tensors: dict[str, TensorEntry] = Field(default_factory=dict)  # of the first integer variant; by write_package
     scales: JsonValue = None  # of the first integer variant: real scales, for export without training
+    calibration: Calibration = Calibration()
     gate: Gate
     known_answers: tuple[KnownAnswer, ...] = Field(min_length=1)
     provenance: Provenance
@@ -178,6 +186,10 @@ class Manifest(Record):
             if self.gate.metric not in self.card.metrics.get(variant, {}):
                 raise ValueError(f"the card has no {self.gate.metric} of {variant}, which the gate is about")
         return self
+
+    def output_scale(self, variant: str) -> float:
+        """Real value of one unit of a variant's logits, calibrated: what a softmax is taken of."""
+        return (self.variants[variant].logit_scale or 1.0) / self.calibration.temperature
 
     def tensors_of(self, variant: str) -> dict[str, TensorEntry]:
         """The tensors of an integer variant's file."""

@@ -58,8 +58,13 @@ class Target:
 
     @property
     def logit_scale(self) -> float:
-        """Real value of one unit of the logits."""
-        return self.model.package.manifest.variants[self.variant].logit_scale or 1.0
+        """Real value of one unit of the logits, calibrated."""
+        return self.model.package.manifest.output_scale(self.variant)
+
+    @property
+    def null_offset(self) -> float:
+        """What is added to the score of 'no answer'."""
+        return self.model.package.manifest.calibration.null_offset
 
     @property
     def float_baseline(self) -> "Target | None":

@@ -64,7 +64,7 @@ def evaluate(
     engine = engine_of(package, variant, kernels=kernels)
     sequences = encode_all(package.tokenizer(), manifest, [(item.text, item.text_pair) for item in examples])
     computed = compute(engine, sequences, threads=threads, per_token=per_token(package), progress=progress)
-    logits = np.stack(computed.logits).astype(np.float64) * engine.logit_scale
+    logits = np.stack(computed.logits).astype(np.float64) * manifest.output_scale(variant)
     return Evaluation(
         model=manifest.name,
         variant=variant,

@@ -31,8 +31,9 @@ def evaluate_spans(
     computed = compute(engine, windows, threads=threads, per_token=True, progress=progress)
     logits = iter(computed.logits)
     exact = f1 = 0.0
+    scale = manifest.output_scale(variant)
     for item, question in zip(encoded, questions, strict=True):
-        best = qa.answers(item, [next(logits) for _ in item.windows], asked, logit_scale=engine.logit_scale)[0]
+        best = qa.answers(item, [next(logits) for _ in item.windows], asked, logit_scale=scale)[0]
         references = [answer.text for answer in question.answers]
         exact += squad_metric.exact_match(best.answer, references)
         f1 += squad_metric.f1(best.answer, references)

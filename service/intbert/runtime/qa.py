@@ -121,7 +121,12 @@ def encode_question(
 
 
 def answers(
-    encoded: EncodedQuestion, logits: Sequence[NDArray[Any]], parameters: QaParameters, *, logit_scale: float
+    encoded: EncodedQuestion,
+    logits: Sequence[NDArray[Any]],
+    parameters: QaParameters,
+    *,
+    logit_scale: float,
+    null_offset: float = 0.0,
 ) -> tuple[Answer, ...]:
     """The best spans, best first; logits: one (tokens, 2) array a window in units of `logit_scale`.
 
@@ -134,6 +139,7 @@ def answers(
         answer_tokens_max=parameters.max_answer_len,
         top_k=parameters.top_k,
         with_null=parameters.handle_impossible_answer,
+        null_offset=null_offset,
     )
     ranked = []
     for span in found.spans:

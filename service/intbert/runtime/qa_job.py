@@ -59,7 +59,7 @@ class QaJob:
         remaining = iter(outputs)
         logits = [[output.logits for output in islice(remaining, len(encoded.windows))] for encoded in prepared]
         results = tuple(
-            answers(encoded, windows, self.selection, logit_scale=target.logit_scale)
+            answers(encoded, windows, self.selection, logit_scale=target.logit_scale, null_offset=target.null_offset)
             for encoded, windows in zip(prepared, logits, strict=True)
         )
         return QaResult(

@@ -42,17 +42,17 @@ def find_spans(
     answer_tokens_max: int,
     top_k: int,
     with_null: bool = False,
+    null_offset: float = 0.0,
 ) -> SpanSearch:
     """Rank the spans of a document.
 
     logits: one (tokens, 2) array a window, start and end, integer or float; logit_scale: real value of one unit.
     Ranking is by exact sums, ties by the earlier and then the shorter span, so integer logits give one order
-    everywhere. With `with_null` the null outcome (first token as start and end, its lowest score over the windows)
-    joins the distribution.
+    everywhere. With `with_null` the null outcome joins the distribution, at its `null_score` plus `null_offset`.
     """
-    starts, ends, scores = _document_spans(windows, logits, answer_tokens_max)
+    starts, ends, scores = document_spans(windows, logits, answer_tokens_max)
     real = scores.astype(np.float64) * logit_scale
-    null = min(float(window_logits[0].sum()) for window_logits in logits) * logit_scale if with_null else -np.inf
+    null = null_score(logits) * logit_scale + null_offset if with_null else -np.inf
     peak = max(float(real.max()), null)
     total = float(np.exp(real - peak).sum() + np.exp(null - peak))
     order = np.lexsort((ends, starts, -scores))[:top_k]
@@ -67,10 +67,15 @@ def find_spans(
     return SpanSearch(spans=spans, null_probability=float(np.exp(null - peak)) / total)
 
 
-def _document_spans(
+def null_score(logits: Sequence[Logits]) -> float:
+    """Of 'no answer', in units of the logits: the first token as start and end, the lowest over the windows."""
+    return min(float(window_logits[0].sum()) for window_logits in logits)
+
+
+def document_spans(
     windows: Sequence[Window], logits: Sequence[Logits], answer_tokens_max: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Logits]:
-    """Start, end and score of every admissible span, each once."""
+    """First and last document token and score (in units of the logits) of every admissible span, each once."""
     parts = [
         _window_spans(windows, index, logits[index], answer_tokens_max)
         for index, window in enumerate(windows)

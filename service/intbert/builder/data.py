@@ -51,7 +51,7 @@ def load_splits(recipe: Recipe, data_root: Path) -> Splits:
     labels = resolve_labels(recipe, train_rows)
     examples = [to_example(row, recipe, labels) for row in train_rows[: data.train_examples_max]]
     split = split_apart if data.holdout_apart else split_holdout
-    train, holdout = split(examples, data.holdout_fraction, recipe.seed)
+    train, holdout = split(examples, data.holdout_fraction, recipe.holdout_seed)
     return Splits(
         train=tuple(train),
         holdout=tuple(holdout),

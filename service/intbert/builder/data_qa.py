@@ -47,12 +47,12 @@ def load_questions(recipe: Recipe, data_root: Path) -> QuestionSplits:
     ]
     check_unique([question for group in groups for question in group])
     places = range(len(_first(groups, recipe.data.train_examples_max)))
-    kept, held = split_holdout(places, recipe.data.holdout_fraction, recipe.seed)
+    kept, held = split_holdout(places, recipe.data.holdout_fraction, recipe.holdout_seed)
     return QuestionSplits(
         train=tuple(question for place in kept for question in groups[place]),
         holdout=tuple(question for place in held for question in groups[place]),
         train_mismatched=tuple(mismatched(groups, kept, recipe.span.mismatched_fraction, recipe.seed)),
-        holdout_mismatched=tuple(mismatched(groups, held, 1.0, recipe.seed)),
+        holdout_mismatched=tuple(mismatched(groups, held, 1.0, recipe.holdout_seed)),
         dev=tuple(dev[: recipe.data.dev_examples_max]),
         sources=sources,
     )

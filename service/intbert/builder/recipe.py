@@ -77,6 +77,9 @@ class DataSection(Section):
     holdout_fraction: Fraction = Field(
         default=0.02, description="Part of the training data held out to choose checkpoints on, drawn with the seed."
     )
+    holdout_seed: int | None = Field(
+        default=None, ge=0, description="Seed of the held-out part, to compare models of several seeds; none: the seed."
+    )
     holdout_apart: bool = Field(
         default=False,
         description="Hold out whole texts, and leave out of training what is a part of one or repeats one "
@@ -250,6 +253,11 @@ class Recipe(Section):
                     "choose a shorter shape"
                 )
         return self
+
+    @property
+    def holdout_seed(self) -> int:
+        """What the held-out part of the training data is drawn with."""
+        return self.seed if self.data.holdout_seed is None else self.data.holdout_seed
 
     @property
     def shapes_to_bench(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@
     |  |- HashMismatchError    hash_mismatch
     |  |- ExternalDataError    onnx_external_data
     |  |- TensorError          tensors_malformed: no safetensors file, or not the tensors of an integer program
+    |  |- OnnxError            onnx_malformed: ONNX Runtime can't load the graph
     |  |- ProgramBoundsError   bounds_violated: the program could overflow
     |  |- GateError            gate_failed: the accuracy card breaks the package's own gate
     |  `- SelfTestError        self_test_failed: an engine's answer is not the known one
@@ -180,6 +181,10 @@ class ExternalDataError(PackageError):
 
 class TensorError(PackageError):
     default_code = "tensors_malformed"
+
+
+class OnnxError(PackageError):
+    default_code = "onnx_malformed"
 
 
 class ProgramBoundsError(PackageError):

@@ -73,6 +73,9 @@ std::vector<std::string> names(const std::vector<const intbert::KernelSet*>& set
 }  // namespace
 
 NB_MODULE(_kernels, module) {
+    // A thread that still computes when the interpreter ends keeps its model, which is no leak worth a page of warnings
+    nb::set_leak_warnings(false);
+
     module.def("available", [] { return names(intbert::available_kernels()); });
     module.def("known", [] { return names(intbert::known_kernels()); });
 

@@ -1,7 +1,9 @@
 """The doctor finds what a server would find."""
 
+import json
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,16 @@ def test_a_healthy_store(tmp_path: Path) -> None:
 
 
 def wrong_answer(root: Path) -> None:
-    make_package(root, version="2", known_answers=(KnownAnswer(text="good", digest="0" * 64),))
+    shutil.rmtree(root)
+    make_package(root, known_answers=(KnownAnswer(text="good", digest="0" * 64),))
+
+
+def broken_graph(root: Path) -> None:
+    """An ONNX file that is no graph, with the hash that the manifest says."""
+    (root / "tiny/1/fp32.onnx").write_bytes(b"")
+    entry = {"bytes": 0, "sha256": sha256(b"").hexdigest()}
+    files = json.loads((root / "tiny/1/manifest.json").read_text(encoding="utf-8"))["files"]
+    edit_manifest(root / "tiny/1", files=files | {"fp32.onnx": entry})
 
 
 @pytest.mark.parametrize(
@@ -45,7 +56,8 @@ def wrong_answer(root: Path) -> None:
     [
         (lambda root: (root / "tiny/1/notes.txt").write_text("x"), {}, "tiny/1", "file_extra"),
         (lambda root: edit_manifest(root / "tiny/1", arithmetic_version=9), {}, "tiny/1", "arithmetic_version_unknown"),
-        (wrong_answer, {}, "tiny/2", "self_test_failed"),
+        (wrong_answer, {}, "tiny/1", "self_test_failed"),
+        (broken_graph, {}, "tiny/1", "onnx_malformed"),
         (lambda root: shutil.rmtree(root / "tiny"), {}, "store", "config_invalid"),
         (shutil.rmtree, {}, "store", "store_not_found"),
         (None, {"kernels": "sse9"}, "kernels", "kernel_unknown"),
@@ -64,5 +76,6 @@ def test_what_is_wrong_is_named_as_a_server_would(
         damage(root)
     found = checks(root, **settings)
     assert (found[where].ok, found[where].code) == (False, code)
-    status = InferenceService(ServiceSettings(store=root, **settings)).start()
+    baselines = 1.0 if damage is broken_graph else 0.0  # loaded at the start only when they are compared with
+    status = InferenceService(ServiceSettings(store=root, shadow_rate=baselines, **settings)).start()
     assert (status.ready, status.code) == (False, code)

@@ -8,7 +8,7 @@ import pytest
 from intbert.errors import DeadlineError, InputError, OverloadedError
 from intbert.runtime.observer import VariantKey
 from intbert.runtime.pool import Work
-from tests.runtime.pools import ONE, Gate, Recorder, make_pool, sequence, work
+from tests.runtime.pools import ONE, TWO, Gate, Recorder, make_pool, sequence, work
 
 
 def test_full_queue_refuses_at_once_and_says_when_to_return() -> None:
@@ -31,11 +31,13 @@ def test_full_queue_refuses_at_once_and_says_when_to_return() -> None:
 
 
 def test_work_that_can_never_fit_is_the_clients_error() -> None:
-    """Not "try again later"."""
-    pool = make_pool(Gate(), queue_tokens_max=50)
+    """Not "try again later", and no drop of the server's."""
+    observer = Recorder()
+    pool = make_pool(Gate(), TWO, observer, queue_tokens_max=50)
     with pytest.raises(InputError, match="51 tokens") as caught:
         pool.submit(work(51))
     assert caught.value.code == "too_many"
+    assert not observer.drops
     assert pool.close(10)
 
 
@@ -46,10 +48,26 @@ def test_hopeless_deadline_is_refused_at_once() -> None:
     busy = pool.submit(work(10, deadline_s=1e-6 + 5))
     assert gate.running.acquire(timeout=5)
     waiting = [pool.submit(work(60, seed)) for seed in range(20)]
-    with pytest.raises(DeadlineError, match="what waits already takes"):
+    with pytest.raises(DeadlineError, match="what is computed before takes"):
         pool.submit(work(5, deadline_s=0.01))
     gate.opened.set()
     wait([busy, *waiting], timeout=20)
+    assert pool.close(10)
+
+
+def test_parts_of_a_long_document_do_not_use_up_a_short_deadline() -> None:
+    """What waits takes longer than the deadline, but most of it comes after the short text."""
+    gate = Gate(opened=False)
+    pool = make_pool(gate, ONE)
+    busy = pool.submit(work(10))
+    assert gate.running.acquire(timeout=5)
+    document = pool.submit_all([work(60, seed) for seed in range(200)])  # 2.4 s at the rate assumed at first
+    short = pool.submit(work(5, deadline_s=1.0))
+    with pytest.raises(DeadlineError, match="what is computed before takes"):
+        pool.submit_all([work(60, seed, deadline_s=1.0) for seed in range(200)])  # its own last part comes too late
+    gate.opened.set()
+    assert short.result(5).batch_tokens >= 5
+    wait([busy, *document], timeout=20)
     assert pool.close(10)
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from intbert.errors import (
+    ActivationError,
     DeadlineError,
     InputError,
     NotFoundError,
@@ -22,7 +25,9 @@ from intbert.model.manifest import KnownAnswer
 from intbert.model.store import ModelStore
 from intbert.runtime.answers import digest_of
 from intbert.runtime.batch import RaggedBatch
+from intbert.runtime.catalog import Catalog, Target
 from intbert.runtime.classify import ClassifyParameters, TextInput
+from intbert.runtime.engine import Engine
 from intbert.runtime.evaluate import encode_all
 from intbert.runtime.observer import SilentObserver
 from intbert.runtime.reference import ReferenceEngine
@@ -252,6 +257,70 @@ def test_damaged_store_is_never_ready_and_says_why(
         service.classify_now([GOOD], DEFAULT)
     assert caught.value.code == code
     assert service.close(1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (flip, "hash_mismatch"),
+        (lambda d: edit_manifest(d, arithmetic_version=2), "arithmetic_version_unknown"),
+        (lambda d: edit_manifest(d, known_answers=[{"text": "good", "digest": "0" * 64}]), "self_test_failed"),
+    ],
+)
+def test_an_older_version_serves_when_the_newest_must_not(
+    tmp_path: Path, damage: Callable[[Path], object], code: str
+) -> None:
+    """The start passes over it, says so, and the version can be neither asked for nor activated."""
+    make_package(tmp_path)
+    make_package(tmp_path, version="2", seed=2)
+    make_package(tmp_path, name="spans", task="question-answering")
+    damage(make_package(tmp_path, version="3", seed=3).directory)
+    service = start(tmp_path)
+    assert service.classify_now([GOOD], DEFAULT).model.version == "2"
+    assert [(item.model, item.version, item.error.code) for item in service.refusals()] == [("tiny", "3", code)]
+    with pytest.raises(PackageError):
+        service.classify_now([GOOD], ClassifyParameters(version="3"))
+    with pytest.raises(ActivationError) as caught:
+        service.activate("tiny", "3")
+    assert caught.value.code == code
+    assert service.activate("tiny", "1").previous == "2"
+    assert service.close(5)
+
+
+def test_a_model_without_a_good_version_stops_the_start(tmp_path: Path) -> None:
+    """The reason is the newest version's."""
+    flip(make_package(tmp_path).directory)
+    edit_manifest(make_package(tmp_path, version="2", seed=2).directory, arithmetic_version=2)
+    status = InferenceService(ServiceSettings(store=tmp_path)).start()
+    assert status.code == "arithmetic_version_unknown"
+
+
+def test_first_use_of_a_variant_keeps_the_deadline(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who can't wait for the loading is told so in time; who comes later finds the variant loaded."""
+    service, load = start(store), Catalog.engine
+    release = threading.Event()
+
+    def slowly(catalog: Catalog, target: Target) -> Engine:
+        assert release.wait(10)
+        return load(catalog, target)
+
+    monkeypatch.setattr(Catalog, "engine", slowly)
+    asked = ClassifyParameters(model="three", variant="fp32", timeout_s=0.05)
+    begun_s = time.monotonic()
+    with pytest.raises(DeadlineError, match="was not loaded in time"):
+        asyncio.run(_released(service, asked, release, begun_s))
+    assert service.classify_now([GOOD], replace(asked, timeout_s=5)).model.variant == "fp32"
+    assert service.close(5)
+
+
+async def _released(
+    service: InferenceService, asked: ClassifyParameters, release: threading.Event, begun_s: float
+) -> None:
+    try:
+        await service.classify([GOOD], asked)
+    finally:
+        assert time.monotonic() - begun_s < 5
+        release.set()
 
 
 def test_wrong_known_answer_stops_the_start(tmp_path: Path) -> None:

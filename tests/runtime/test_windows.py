@@ -1,5 +1,6 @@
 """Windows: every context token is seen, no window is too long, and each advances."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intbert.errors import InputError
 from intbert.model.tokenizer import PairLayout
 from intbert.runtime.windows import split_windows, window_starts
 
@@ -45,3 +47,13 @@ def test_an_overlap_as_large_as_the_window_is_an_error() -> None:
     """It could never advance."""
     with pytest.raises(ValueError, match="does not fit"):
         window_starts(100, 10, 10)
+
+
+def test_too_many_tokens_are_refused_before_windows_are_made() -> None:
+    """The error has the very number that the windows would have."""
+    question, context = np.arange(3, dtype=np.int32), np.arange(500, dtype=np.int32)
+    split = partial(split_windows, question, context, BERT, window_tokens_max=20, overlap_tokens=4)
+    total = sum(len(window.token_ids) for window in split())
+    assert len(split(tokens_max=total)) == len(split())
+    with pytest.raises(InputError, match=f"{total} tokens in one request, more than the limit of {total - 1}"):
+        split(tokens_max=total - 1)

@@ -18,7 +18,7 @@ from intbert.runtime import qa, squad_metric
 from intbert.runtime.batch import TokenSequence
 from intbert.runtime.evaluate import compute, engine_of
 from intbert.runtime.evaluate_spans import encode_all
-from intbert.runtime.spans import document_spans, null_score
+from intbert.runtime.spans import null_score, window_spans
 from intbert.runtime.squad import LabelledQuestion
 
 Floats = NDArray[np.float64]
@@ -151,7 +151,7 @@ def _judge(
     judged = []
     for item, question in zip(encoded, questions, strict=True):
         rows = [next(logits) for _ in item.windows]
-        _, _, scores = document_spans(item.windows, rows, parameters.max_answer_len)
+        scores = np.concatenate([part.scores for part in window_spans(item.windows, rows, parameters.max_answer_len)])
         best = qa.answers(item, rows, parameters, logit_scale=scale)[0].answer
         references = [answer.text for answer in question.answers]
         judged.append(

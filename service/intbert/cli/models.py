@@ -51,9 +51,12 @@ def add(
     store: Store = None,
     json: AsJson = False,
 ) -> None:
-    """Copy a package into the store: hashes and bounds verified, all of it or nothing."""
+    """Copy a package into the store: hashes, bounds and known answers verified, all of it or nothing."""
     from intbert.model.adding import add_package
+    from intbert.model.package import Package
+    from intbert.runtime.engines import try_out
 
+    try_out(Package.open(directory))
     package = add_package(directory, load_settings(store=store or context.obj).store)
     manifest = package.manifest
     if json:

@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from intbert.errors import InputError
+from intbert.errors import DeadlineError, InputError
 from intbert.runtime.answered import Answered
 from intbert.runtime.catalog import Catalog, Target
 from intbert.runtime.compare import Comparison, VariantRun, memory_of
@@ -15,7 +16,9 @@ from intbert.runtime.queue import Output
 from intbert.runtime.selection import Selection
 from intbert.runtime.shadow import Shadow
 
-INLINE_CHARACTERS = 8192  # tokenised on the event loop in well under a millisecond; more goes to a thread
+# What the event loop does by itself, in well under a millisecond; more goes to a thread
+INLINE_CHARACTERS = 8192  # to tokenise
+INLINE_CHOICES = 65536  # to choose from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,7 @@ class RequestLimits:
     """Of one request."""
 
     inputs_max: int
+    tokens_max: int
     timeout_s: float
 
 
@@ -46,20 +50,33 @@ class Answering:
         beside = not self._catalog.is_open(job.task, job.selection.model, job.selection.version)
         target, clock = await asyncio.to_thread(self._begin, job) if beside else self._begin(job)
         if not self._catalog.is_loaded(target):
-            await asyncio.to_thread(self._catalog.engine, target)
-            clock.restart()
-        inline = job.characters <= INLINE_CHARACTERS
-        prepared = job.encode(target) if inline else await asyncio.to_thread(job.encode, target)
+            await self._load(target, clock)
+        encode = partial(job.encode, target, tokens_max=self._limits.tokens_max)
+        prepared = encode() if job.characters <= INLINE_CHARACTERS else await asyncio.to_thread(encode)
         clock.tokenized()
         outputs = await self._computing.compute(target, job.sequences(prepared), clock, again=again)
-        return _finish(job, target, prepared, outputs, clock)
+        finish = partial(_finish, job, target, prepared, outputs, clock)
+        return finish() if job.choices <= INLINE_CHOICES else await asyncio.to_thread(finish)
+
+    async def _load(self, target: Target, clock: Clock) -> None:
+        """At first use. Who cannot wait for it is told so; the loading goes on for those who come after."""
+        loading = asyncio.ensure_future(asyncio.to_thread(self._catalog.engine, target))
+        loading.add_done_callback(lambda done: done.cancelled() or done.exception())  # said to those who waited
+        try:
+            await asyncio.wait_for(asyncio.shield(loading), clock.left_s())
+        except TimeoutError:
+            variant = f"variant {target.variant!r} of {target.key.model}"
+            raise DeadlineError(
+                f"{variant} was not loaded in time; ask again in a moment, or allow more time"
+            ) from None
+        clock.restart()
 
     def answer_now(self, job: Job[Prepared, Result_co]) -> Result_co:
         """Blocking, and without a shadow: for commands."""
         target, clock = self._begin(job)
         self._catalog.engine(target)
         clock.restart()
-        prepared = job.encode(target)
+        prepared = job.encode(target, tokens_max=self._limits.tokens_max)
         clock.tokenized()
         outputs = self._computing.compute_now(target, job.sequences(prepared), clock)
         return _finish(job, target, prepared, outputs, clock).result

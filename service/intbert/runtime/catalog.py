@@ -82,6 +82,15 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A version that was passed over at the start, since an older one can serve."""
+
+    model: str
+    version: str
+    error: PackageError
+
+
+@dataclass(frozen=True, kw_only=True)
 class Activation:
     """`previous` stays loaded, so that going back takes no time; None for a model that was not served before."""
 
@@ -90,7 +99,8 @@ class Activation:
 
 
 class Catalog:
-    """Thread-safe. Of each model one version is active: at first the newest, whose integer variants `load_all` loads.
+    """Thread-safe. Of each model one version is active: at first the newest good one, whose integer variants `load_all`
+    loads.
 
     Everything else is loaded on first use, or by `activate`.
     """
@@ -123,24 +133,55 @@ class Catalog:
         self._open_lock = Lock()
         self._load_lock = Lock()
         self._activate_lock = Lock()
+        self.refusals: list[Refusal] = []  # by `load_all`
 
     def load_all(self) -> None:
-        """Verify every model's newest version and load its integer variants. Raises PackageError, ConfigError, ..."""
+        """Verify every model's newest version and load its integer variants.
+
+        A version that must not be used is passed over for the next older one, and kept in `refusals`. Raises the
+        PackageError of the newest when there is no other, ConfigError, ...
+        """
         names = self._store.models()
         if not names:
             raise ConfigError(f"the store {self._store.root} holds no model; build one with `intbert build`")
         with ThreadPoolExecutor(max_workers=self._pool_threads) as threads:  # hashing, most of it, holds no lock
-            newest = list(threads.map(lambda name: self._read(name, self._store.versions(name)[-1]), names))
+            newest = list(threads.map(self._read_newest, names))
         for model in newest:
-            key = model.key("")
-            self._models[key.model, key.version] = model
-            self._make_ready(model)
-            self._active[key.model] = key.version
+            self._serve_newest(model)
         for task, name in self._default_models.items():
             if name not in self._active or self._task(name) != task:
                 raise ConfigError(
                     f"the default model for {task} is {name!r}, which the store does not hold for that task"
                 )
+
+    def _serve_newest(self, model: LoadedModel) -> None:
+        """The model, or an older version when it can't be made ready."""
+        while True:
+            key = model.key("")
+            self._models[key.model, key.version] = model
+            try:
+                self._make_ready(model)
+            except PackageError as error:
+                self._models.pop((key.model, key.version))
+                self._refuse(key.model, key.version, error)
+                model = self._read_newest(key.model)
+            else:
+                self._active[key.model] = key.version
+                return
+
+    def _read_newest(self, name: str) -> LoadedModel:
+        """The newest version that can be read and was not refused before. The newest's PackageError when none can."""
+        refused = {item.version for item in self.refusals if item.model == name}
+        for version in reversed(self._store.versions(name)):
+            if version not in refused:
+                try:
+                    return self._read(name, version)
+                except PackageError as error:
+                    self._refuse(name, version, error)
+        raise next(item.error for item in self.refusals if item.model == name)
+
+    def _refuse(self, name: str, version: str, error: PackageError) -> None:
+        self.refusals.append(Refusal(model=name, version=version, error=error))
 
     def activate(self, name: str, version: str) -> Activation:
         """Serve another version from now on, loaded and tested first; the one before keeps serving until then.

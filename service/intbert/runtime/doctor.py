@@ -9,7 +9,7 @@ from intbert.model.manifest import Manifest
 from intbert.model.package import Package
 from intbert.model.store import ModelStore
 from intbert.runtime.bench import cpu_name
-from intbert.runtime.engines import load_engine, self_test
+from intbert.runtime.engines import try_out
 from intbert.runtime.native import choose_kernels, supported_kernels
 from intbert.runtime.service import ServiceSettings
 from intbert.runtime.threads import plan_threads, read_machine
@@ -92,17 +92,14 @@ def _store(settings: ServiceSettings) -> Iterator[Check]:
 
 def _try_out(package: Package, settings: ServiceSettings) -> str:
     """Load and test every variant, one after the other."""
-    manifest, tokenizer = package.manifest, package.tokenizer()
+    manifest = package.manifest
     if manifest.max_tokens > settings.queue_tokens:
         raise ConfigError(
             f"it takes inputs of {manifest.max_tokens} tokens, but queue_tokens is {settings.queue_tokens}; "
             "raise INTBERT_QUEUE_TOKENS"
         )
-    sizes = []
-    for variant in manifest.variants:
-        engine = load_engine(package, variant, kernels=settings.kernels)
-        self_test(package, variant, engine, tokenizer)
-        sizes.append(f"{variant} {engine.weights_bytes / 1e6:.1f} MB on {engine.name}")
+    engines = try_out(package, kernels=settings.kernels)
+    sizes = [f"{variant} {engine.weights_bytes / 1e6:.1f} MB on {engine.name}" for variant, engine in engines.items()]
     return f"{manifest.task}, verified and tested: {', '.join(sizes)}"
 
 

@@ -82,6 +82,16 @@ def self_test(package: Package, variant: str, engine: Engine, tokenizer: Tokeniz
             )
 
 
+def try_out(package: Package, *, kernels: str | None = None) -> dict[str, Engine]:
+    """Load and test every variant, one after the other. Raises what `load_engine` and `self_test` raise."""
+    tokenizer = package.tokenizer()
+    engines = {}
+    for variant in package.manifest.variants:
+        engines[variant] = load_engine(package, variant, kernels=kernels)
+        self_test(package, variant, engines[variant], tokenizer)
+    return engines
+
+
 def encode_known(tokenizer: Tokenizer, text: str, text_pair: str | None, limit_tokens: int) -> TokenSequence:
     """A known answer's text as one sequence, cut to the limit."""
     encoded = tokenizer.encode(text, text_pair, limit_tokens=limit_tokens, truncate=True)

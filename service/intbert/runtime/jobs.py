@@ -51,8 +51,13 @@ class Job(Protocol[Prepared, Result_co]):
         """InputError for parameters that no model could take."""
         ...
 
-    def encode(self, target: Target) -> Prepared:
-        """Tokenise. InputError names the input."""
+    @property
+    def choices(self) -> int:
+        """About how many labels or spans have a score, from which `finish` takes the best."""
+        ...
+
+    def encode(self, target: Target, *, tokens_max: int) -> Prepared:
+        """Tokenise. InputError names the input, or says that all together have more than `tokens_max` tokens."""
         ...
 
     def sequences(self, prepared: Prepared) -> list[TokenSequence]:
@@ -124,7 +129,11 @@ class ClassifyJob:
     def check(self) -> None:
         check_parameters(self.selection)
 
-    def encode(self, target: Target) -> list[EncodedInput]:
+    @property
+    def choices(self) -> int:
+        return len(self.texts)
+
+    def encode(self, target: Target, *, tokens_max: int) -> list[EncodedInput]:
         return encode_inputs(
             self.texts,
             target.model.tokenizer,

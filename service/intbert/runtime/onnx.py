@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intbert.errors import ConfigError
+from intbert.errors import ConfigError, OnnxError
 from intbert.runtime.batch import RaggedBatch
 from intbert.runtime.engine import EngineSession
 from intbert.runtime.padding import PaddedGroup, group_by_length
@@ -193,7 +193,10 @@ class OnnxIntegerSession:
 
 
 def open_session(model: Path | bytes, threads: int, *, spin: bool) -> Any:
-    """An InferenceSession on the CPU with exactly `threads` threads, operators one after another."""
+    """An InferenceSession on the CPU with exactly `threads` threads, operators one after another.
+
+    OnnxError for a graph that ONNX Runtime can't load.
+    """
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
     onnxruntime = _import_onnxruntime()
@@ -208,7 +211,10 @@ def open_session(model: Path | bytes, threads: int, *, spin: bool) -> Any:
         "session.use_device_allocator_for_initializers", "1"
     )  # no arena growth for weights
     source = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # a dozen unrelated types, one for each status code of the library
+        raise OnnxError(f"ONNX Runtime can't load the graph: {error}; build the package again") from error
 
 
 def _import_onnxruntime() -> Any:

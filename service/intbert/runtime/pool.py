@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -113,8 +113,9 @@ class WorkerPool:
                 entries = self._admit(works)
                 self._arrived.notify(len(works))
         except IntbertError as error:
-            for work in works:
-                self._dropped(work.key, _drop_reason(error))
+            if not isinstance(error, InputError):  # the client's error, which is no drop
+                for work in works:
+                    self._dropped(work.key, _drop_reason(error))
             raise
         for entry in entries:
             entry.future.add_done_callback(partial(self._on_done, entry))
@@ -186,13 +187,14 @@ class WorkerPool:
                 f"the queue holds {self._line.tokens} tokens of at most {limit}; try again in {retry} ms",
                 retry_after_ms=retry,
             )
+        before = list(accumulate((work.sequence.tokens for work in works), initial=0))[:-1]
         shortest_s = min(work.deadline_s for work in works)
-        if wait_s > shortest_s:
+        if wait_s > shortest_s and (ahead_s := self._ahead_s(before[-1])) > shortest_s:
             raise DeadlineError(
-                f"what waits already takes {wait_s:.3f} s, longer than the {shortest_s:.3f} s allowed; allow more time"
+                f"what is computed before takes {ahead_s:.3f} s, longer than the {shortest_s:.3f} s allowed; "
+                "allow more time"
             )
-        before = accumulate((work.sequence.tokens for work in works), initial=0)
-        return [self._enqueue(work, tokens_before) for work, tokens_before in zip(works, before, strict=False)]
+        return [self._enqueue(work, tokens_before) for work, tokens_before in zip(works, before, strict=True)]
 
     def _enqueue(self, work: Work, tokens_before: int) -> Entry:
         entry = self._entry(work, turn=turn(tokens_taken=self._line.tokens_taken, tokens_before=tokens_before))
@@ -213,7 +215,15 @@ class WorkerPool:
         )
 
     def _drain_s(self) -> float:
-        waiting = self._line.tokens_of()
+        return self._compute_s(self._line.tokens_of())
+
+    def _ahead_s(self, tokens_before: int) -> float:
+        """What is computed before a sequence that has so many tokens of its own request before it: others may wait
+        longer than it."""
+        mine = turn(tokens_taken=self._line.tokens_taken, tokens_before=tokens_before)
+        return self._compute_s(self._line.tokens_until(mine))
+
+    def _compute_s(self, waiting: Mapping[VariantKey, int]) -> float:
         return drain_s([(n, self._rates.get(key, FIRST_RATE)) for key, n in waiting.items()], self.plan.workers)
 
     def _retry_ms(self, wait_s: float, excess_tokens: int) -> int:

@@ -90,9 +90,15 @@ class EncodedQuestion:
 
 
 def encode_question(
-    tokenizer: Tokenizer, question: Question, parameters: QaParameters, *, limit_tokens: int, field: str = "inputs"
+    tokenizer: Tokenizer,
+    question: Question,
+    parameters: QaParameters,
+    *,
+    limit_tokens: int,
+    tokens_max: int | None = None,
+    field: str = "inputs",
 ) -> EncodedQuestion:
-    """Windows of at most min(max_seq_len, limit_tokens) tokens.
+    """Windows of at most min(max_seq_len, limit_tokens) tokens, `tokens_max` of them together (InputError `too_many`).
 
     A question longer than max_question_len is an error (`truncation: error`) or cut and reported in `usage`. A context
     that needs more than one window is InputError `too_long` only with `truncation: error`.
@@ -111,6 +117,7 @@ def encode_question(
         tokenizer.pair_layout(),
         window_tokens_max=window_tokens,
         overlap_tokens=parameters.overlap,
+        tokens_max=tokens_max,
     )
     return EncodedQuestion(
         context=question.context,

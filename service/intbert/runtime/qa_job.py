@@ -41,14 +41,25 @@ class QaJob:
     def check(self) -> None:
         check_parameters(self.selection)
 
-    def encode(self, target: Target) -> list[EncodedQuestion]:
-        limit_tokens = target.model.package.manifest.max_tokens
-        return [
-            encode_question(
-                target.model.tokenizer, item, self.selection, limit_tokens=limit_tokens, field=f"inputs[{index}]"
+    @property
+    def choices(self) -> int:
+        """A token has four characters or more, and as many spans as an answer may be long."""
+        return self.characters // 4 * self.selection.max_answer_len
+
+    def encode(self, target: Target, *, tokens_max: int) -> list[EncodedQuestion]:
+        encoded: list[EncodedQuestion] = []
+        for index, item in enumerate(self.questions):
+            question = encode_question(
+                target.model.tokenizer,
+                item,
+                self.selection,
+                limit_tokens=target.model.package.manifest.max_tokens,
+                tokens_max=tokens_max,
+                field=f"inputs[{index}]",
             )
-            for index, item in enumerate(self.questions)
-        ]
+            tokens_max -= question.usage.tokens
+            encoded.append(question)
+        return encoded
 
     def sequences(self, prepared: list[EncodedQuestion]) -> list[TokenSequence]:
         return [sequence for encoded in prepared for sequence in encoded.sequences()]

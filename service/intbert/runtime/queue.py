@@ -69,6 +69,14 @@ class WaitingLine:
         """Waiting tokens of each variant."""
         return {key: tokens for key, tokens in self._tokens_of.items() if tokens}
 
+    def tokens_until(self, turn: int) -> dict[VariantKey, int]:
+        """Waiting tokens of each variant whose turn comes before, or with, the given one."""
+        found: dict[VariantKey, int] = {}
+        for entry in self._by_arrival.values():
+            if entry.turn <= turn:
+                found[entry.key] = found.get(entry.key, 0) + entry.tokens
+        return found
+
     def push(self, entry: Entry) -> None:
         """Entries come in the order of `arrival`."""
         self._by_arrival[entry.arrival] = entry

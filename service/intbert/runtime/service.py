@@ -11,7 +11,7 @@ from intbert.model.manifest import REPORT_FILE, Manifest
 from intbert.model.store import ModelStore
 from intbert.runtime.answering import Answering, RequestLimits
 from intbert.runtime.cache import PredictionCache
-from intbert.runtime.catalog import Activation, Catalog, LoadedModel
+from intbert.runtime.catalog import Activation, Catalog, LoadedModel, Refusal
 from intbert.runtime.classify import ClassifyParameters, ClassifyResult, TextInput
 from intbert.runtime.compare import Comparison, VariantMemory, memory_of
 from intbert.runtime.computing import Computing
@@ -138,10 +138,17 @@ class InferenceService:
         """Answer with several variants of one version; None is all, the model's default first. Errors as `answer`."""
         return await self._require_running().answering.compare(job, variants)
 
+    def refusals(self) -> list[Refusal]:
+        """Versions that were passed over at the start, because they must not be used."""
+        return list(self._require_running().catalog.refusals)
+
     def find_variant(self, job: Job[Prepared, Result_co]) -> VariantKey:
-        """Which variant a job is for. NotFoundError, InputError, UnavailableError."""
+        """Which variant a job is for, without reading anything. NotFoundError, InputError, UnavailableError."""
         asked = job.selection
-        return self._require_running().catalog.resolve(job.task, asked.model, asked.version, asked.variant).key
+        catalog = self._require_running().catalog
+        if not catalog.is_open(job.task, asked.model, asked.version):
+            raise NotFoundError(f"version {asked.version!r} is not open", code="version_not_found")
+        return catalog.resolve(job.task, asked.model, asked.version, asked.variant).key
 
     def models(self) -> list[dict[str, Any]]:
         """JSON for GET /models: one entry a model and version in the store.
@@ -241,7 +248,9 @@ class InferenceService:
             pool.close(0.0)
             raise
         shadow = Shadow(catalog, pool, self.observer, rate=settings.shadow_rate)
-        request_limits = RequestLimits(inputs_max=settings.inputs_max, timeout_s=settings.timeout_s)
+        request_limits = RequestLimits(
+            inputs_max=settings.inputs_max, tokens_max=settings.queue_tokens, timeout_s=settings.timeout_s
+        )
         cache = PredictionCache(settings.cache_bytes, self.observer)
         answering = Answering(catalog, Computing(pool, cache), shadow, request_limits)
         for model in catalog.models():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from intbert.errors import InputError
 from intbert.model.tokenizer import PairLayout
 
 
@@ -39,8 +40,12 @@ def split_windows(
     *,
     window_tokens_max: int,
     overlap_tokens: int,
+    tokens_max: int | None = None,
 ) -> list[Window]:
-    """Cut the context into windows of at most window_tokens_max tokens, question and special tokens included."""
+    """Cut the context into windows of at most window_tokens_max tokens, question and special tokens included.
+
+    InputError `too_many`, before any is made, when they have more than `tokens_max` tokens together.
+    """
     special_tokens = len(layout.prefix) + len(layout.middle) + len(layout.suffix)
     capacity = window_tokens_max - special_tokens - len(question_ids)
     if capacity < 1:
@@ -49,7 +54,11 @@ def split_windows(
     suffix = np.asarray(layout.suffix, dtype=np.int32)
     windows = []
     # A short capacity (long question) must still advance, so the overlap is at most half of it.
-    for start in window_starts(len(context_ids), capacity, min(overlap_tokens, capacity // 2)):
+    starts = window_starts(len(context_ids), capacity, min(overlap_tokens, capacity // 2))
+    total = len(starts) * (len(head) + len(suffix)) + sum(min(capacity, len(context_ids) - start) for start in starts)
+    if tokens_max is not None and total > tokens_max:
+        raise InputError.too_many(what="tokens", count=total, limit=tokens_max)
+    for start in starts:
         part = context_ids[start : start + capacity]
         types = np.full(len(head) + len(part) + len(suffix), layout.second_type, dtype=np.int32)
         types[: len(head)] = layout.first_type

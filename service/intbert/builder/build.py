@@ -5,7 +5,7 @@ quantise   calibration, then quantisation-aware training with the teacher
 variant-*  one stage for each further variant that the recipe asks for
 export     integer program, FP32 graph, and a draft package that the runtime can open
 verify     the same bits from reference, kernels, ONNX graph and torch twin
-evaluate   accuracy of all variants through the runtime
+evaluate   accuracy of all variants through the runtime, with intervals, on other domains, by kind of example
 measure    latency, memory, error of each layer
 (write)    card, report, and the package in the store, atomically
 """
@@ -25,10 +25,10 @@ from intbert.builder.card import (
     INT8,
     Ingredients,
     draft_manifest,
-    evaluate_variants,
     measure_package,
     verify_package,
 )
+from intbert.builder.evaluation import evaluate_variants
 from intbert.builder.failure import BuildError
 from intbert.builder.families import load_bert
 from intbert.builder.finetune import finetune
@@ -78,7 +78,7 @@ class Build:
         variants: dict[str, BuiltVariant] = {name: self.variant(name) for name in self.recipe.variants}
         stages.run("export", self.export_inputs(), partial(self.export, variants))
         verified = stages.run("verify", {}, self.verify)
-        evaluated = stages.run("evaluate", {}, self.evaluate)
+        evaluated = stages.run("evaluate", self.evaluate_inputs(), self.evaluate)
         measured = stages.run("measure", {}, self.measure)
         draft = self.draft()
         card = draft.manifest.card.model_copy(
@@ -214,6 +214,11 @@ class Build:
 
     def verify(self, _: Path) -> JsonObject:
         return verify_package(self.draft(), self.data, self.recipe.report.verify_texts)
+
+    def evaluate_inputs(self) -> JsonObject:
+        """Files of other domains, which nothing before this stage depends on."""
+        found = {name: item.sources for name, item in self.data.elsewhere.items()}
+        return {"elsewhere": {name: [source.sha256 for source in sources.values()] for name, sources in found.items()}}
 
     def evaluate(self, _: Path) -> JsonObject:
         return evaluate_variants(self.draft(), self.recipe, self.data)

@@ -34,12 +34,7 @@ def load_questions(recipe: Recipe, data_root: Path) -> QuestionSplits:
     groups: list[list[LabelledQuestion]] = []
     for name in recipe.data.train:
         groups.extend(_read_paragraphs(name, data_root, sources))
-    dev = [
-        question
-        for name in recipe.data.dev
-        for group in _read_paragraphs(name, data_root, sources)
-        for question in group
-    ]
+    dev, dev_sources = load_report_questions(recipe, recipe.data.dev, data_root)
     check_unique([question for group in groups for question in group])
     kept, held = split_holdout(
         _first(groups, recipe.data.train_examples_max), recipe.data.holdout_fraction, recipe.seed
@@ -47,9 +42,20 @@ def load_questions(recipe: Recipe, data_root: Path) -> QuestionSplits:
     return QuestionSplits(
         train=tuple(question for group in kept for question in group),
         holdout=tuple(question for group in held for question in group),
-        dev=tuple(dev[: recipe.data.dev_examples_max]),
-        sources=sources,
+        dev=dev,
+        sources={**sources, **dev_sources},
     )
+
+
+def load_report_questions(
+    recipe: Recipe, names: Sequence[str], data_root: Path
+) -> tuple[tuple[LabelledQuestion, ...], dict[str, Source]]:
+    """What is only reported on, at most `data.dev_examples_max`, and where it came from. Raises DataError."""
+    sources: dict[str, Source] = {}
+    questions = [
+        question for name in names for group in _read_paragraphs(name, data_root, sources) for question in group
+    ]
+    return tuple(questions[: recipe.data.dev_examples_max]), sources
 
 
 def check_unique(questions: Sequence[LabelledQuestion]) -> None:

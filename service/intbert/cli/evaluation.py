@@ -12,7 +12,7 @@ from intbert.config import Settings, load_settings
 from intbert.model.package import Package
 from intbert.runtime.evaluate import Evaluation, joined
 from intbert.runtime.examples import Columns
-from intbert.runtime.figures import BOOTSTRAP, figures
+from intbert.runtime.figures import BOOTSTRAP, figures, signed
 from intbert.runtime.labelled import Examples, evaluate_labelled, read_labelled
 
 Column = typer.Option(help="Name, or number from 0 without a header.", metavar="COLUMN")
@@ -128,7 +128,7 @@ def _value(side: Mapping[str, Any], metric: str) -> str:
 def _difference(against: Mapping[str, Any], metric: str) -> str:
     difference = against["differences"][metric]
     low, high = difference["interval"]
-    return f"{difference['value']:+.2f} ({low:+.2f} to {high:+.2f})"
+    return f"{signed(difference['value'])} ({signed(low)} to {signed(high)})"
 
 
 def _level(document: Mapping[str, Any]) -> str:

@@ -53,6 +53,11 @@ def comparison(found: Evaluation, baseline: Evaluation) -> JsonObject:
     }
 
 
+def signed(value: float) -> str:
+    """A difference as people read it: two digits, and no sign of loss before what rounds to nothing."""
+    return f"{round(value, 2) + 0.0:+.2f}"
+
+
 def _resampled(found: Evaluation) -> dict[str, Floats]:
     """The same draws for every evaluation of as many examples."""
     return resampled(found.outcomes.metrics, found.examples)

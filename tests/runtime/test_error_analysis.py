@@ -62,7 +62,7 @@ def test_texts_are_grouped(package: Package) -> None:
     groups = text_groups(examples, found.tokens, package.manifest)
     for by in ("length", "negation", "label"):
         assert sum(sizes(groups, by).values()) == len(examples)
-    assert sizes(groups, "negation") == {"negation": 8, "no negation": 32}
+    assert sizes(groups, "negation") == {"found": 8, "none": 32}
     assert sizes(groups, "label") == {"label0": 20, "label1": 20}
     assert len(sizes(groups, "length")) == 4
 
@@ -90,7 +90,7 @@ def test_negation_is_a_word(package: Package, text: str, negated: bool) -> None:
     """Contracted or not, as GLUE splits it or not; never a part of another word. A pair counts with either text."""
     for item in (LabelledText(text=text, label=0), LabelledText(text="a film", text_pair=text, label=0)):
         groups = text_groups([item], np.array([5]), package.manifest)
-        assert sizes(groups, "negation") == {"negation" if negated else "no negation": 1}
+        assert sizes(groups, "negation") == {"found" if negated else "none": 1}
 
 
 def test_several_labels_are_several_groups(tmp_path: Path) -> None:

@@ -38,10 +38,10 @@ class Group:
 def text_groups(examples: Sequence[LabelledText], tokens: Indices, manifest: Manifest) -> list[Group]:
     """By length in tokens, by negation (of a pair: in either text), and by expected label; tokens (examples,)."""
     texts = (f"{item.text}\n{item.text_pair or ''}" for item in examples)
-    negated = ["negation" if NEGATION.search(text) else "no negation" for text in texts]
+    negated = ["found" if NEGATION.search(text) else "none" for text in texts]
     return [
         *length_groups(tokens),
-        *_partition("negation", negated, ("negation", "no negation")),
+        *_partition("negation", negated, ("found", "none")),
         *_label_groups(examples, manifest),
     ]
 

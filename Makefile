@@ -8,7 +8,7 @@ BENCH_HTTP ?= .venv-bench-http
 HOST   ?=
 PORT   ?=
 CELL   ?=
-DATA   ?= ../data
+DATA   ?= $(firstword $(wildcard ../shared/data) ../data)
 ARGS   ?=
 
 BIN    := $(VENV)/bin
@@ -21,7 +21,7 @@ SOURCES     := $(CPP_SOURCES) $(shell find service/intbert -type f -not -name '*
 CHECKED     := service tests benchmarks loadtest deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test check lint format pytest sanitize check-api build loadtest bench-startup docker-check test-cpus bench bench-http results bench-prototype clean
+.PHONY: help serve install test check lint format pytest sanitize check-api build loadtest check-models bench-startup docker-check test-cpus bench bench-http results bench-prototype clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -80,6 +80,9 @@ bench: $(BENCH)/stamps/package ## ours beside the peers, interleaved, about half
 
 results: $(STAMPS)/test $(STAMPS)/package ## docs/results.md from the committed records, or one cell of it made again (CELL=mrpc/q8bert/1, DATA=../data)
 	$(BIN)/python -m benchmarks.accuracy $(CELL) --data $(DATA) $(ARGS)
+
+check-models: $(STAMPS)/test $(STAMPS)/package ## are the store's models as good as their cards say (DATA=../data, ARGS="sst2-minilm-l6")
+	$(BIN)/python -m benchmarks.check_models --data $(DATA) $(ARGS)
 
 bench-http: $(BENCH_HTTP)/stamps/peers $(STAMPS)/test $(STAMPS)/package ## the server beside others, with shadow, overloaded: eight minutes (ARGS="--help")
 	$(BIN)/python -m benchmarks.http $(ARGS)

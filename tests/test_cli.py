@@ -197,13 +197,39 @@ def test_classify_for_people(store: Path) -> None:
 
 @pytest.mark.parametrize("variant", ["int8", "fp32"])
 def test_eval_document(store: Path, examples: Path, variant: str) -> None:
-    """{model, variant, engine, examples, metrics: {accuracy, ...}, tokens_per_s}, metrics in percent."""
+    """{model, variant, engine, examples, metrics, tokens_per_s} and how sure they are, metrics in percent."""
     result = document("eval", "tiny", "--data", examples, "--variant", variant, "--store", store)
-    assert set(result) == {"model", "variant", "engine", "examples", "metrics", "tokens_per_s"}
+    sure = {"intervals", "calibration_error", "bootstrap"}
+    assert set(result) == {"model", "variant", "engine", "examples", "metrics", "tokens_per_s", *sure}
+    assert set(result["intervals"]) == set(result["metrics"])
     assert (result["model"], result["variant"], result["examples"]) == ("tiny", variant, 3)
     assert result["engine"].startswith("native:" if variant == "int8" else "onnxruntime")
     assert any(result["metrics"]["accuracy"] == pytest.approx(100 * right / 3, abs=0.01) for right in range(4))
     assert result["tokens_per_s"] > 0
+
+
+def test_eval_of_two_variants_on_two_files(store: Path, examples: Path, tmp_path: Path) -> None:
+    """Each file, all as one set, and the paired difference everywhere; the baseline's own figures beside it."""
+    other = tmp_path / "other.tsv"
+    other.write_text("sentence\tlabel\nnot very good\t0\ngripping\t1\n", encoding="utf-8")
+    common = ("eval", "tiny", "--data", examples, "--data", other, "--against", "fp32", "--store", store)
+    result = document(*common)
+    base = result["baseline"]
+    assert [side["variant"] for side in (result, base)] == ["int8", "fp32"]
+    assert [side["examples"] for side in (result, base)] == [5, 5]
+    assert "against" not in base
+    for ours, theirs in (
+        (result, base),
+        *((result["files"][str(p)], base["files"][str(p)]) for p in (examples, other)),
+    ):
+        difference = ours["against"]["differences"]["accuracy"]["value"]
+        assert difference == pytest.approx(ours["metrics"]["accuracy"] - theirs["metrics"]["accuracy"], abs=1e-3)
+        assert 0 <= ours["against"]["agreement"] <= 100
+    assert result["files"][str(other)]["examples"] == 2
+    shown = run(*common).stdout
+    for words in (str(other), "all together", "difference", "agree on", "calibration error", "fp32 on onnxruntime"):
+        assert words in shown
+    assert "known: fp32, int8" in refusal(*common[:-4], "--against", "w4", "--store", store)
 
 
 def test_eval_of_named_columns_without_header(store: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.models import ROOT
 
@@ -23,7 +24,6 @@ class Task:
     metrics: tuple[str, ...]
     recipes: Path = RECIPES
     own_seeds: tuple[int, ...] = ()  # empty: the recipe's
-    elsewhere: tuple[str, ...] = ()  # files of other domains, below the data root; report only
 
     @property
     def recipe(self) -> Path:
@@ -40,22 +40,26 @@ class Task:
         """Of its cells."""
         if self.own_seeds:
             return self.own_seeds
-        return (int(tomllib.loads(self.recipe.read_text(encoding="utf-8"))["seed"]),)
+        return (int(self._recipe["seed"]),)
+
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """Files of other domains, below the data root; report only."""
+        return tuple(self._recipe.get("report", {}).get("elsewhere", ()))
+
+    @property
+    def _recipe(self) -> dict[str, Any]:
+        return tomllib.loads(self.recipe.read_text(encoding="utf-8"))
 
 
 SMALL_SEEDS = (0, 1, 2)
 TASKS = (
-    Task(
-        name="sst2",
-        label="SST-2",
-        metrics=("accuracy",),
-        elsewhere=("sentiment_ood/kotzias_imdb.tsv", "sentiment_ood/blitzer_books_test.tsv"),
-    ),
+    Task(name="sst2", label="SST-2", metrics=("accuracy",)),
     Task(name="mrpc", label="MRPC", metrics=("f1", "accuracy"), own_seeds=SMALL_SEEDS),
     Task(name="rte", label="RTE", metrics=("accuracy",), own_seeds=SMALL_SEEDS),
     Task(name="cola", label="CoLA", metrics=("matthews",), own_seeds=SMALL_SEEDS),
     Task(name="stsb", label="STS-B", metrics=("pearson", "spearman"), own_seeds=SMALL_SEEDS),
-    Task(name="squad", label="SQuAD 1.1", metrics=("f1", "exact_match"), elsewhere=("qa_ood/policyqa_dev.json",)),
+    Task(name="squad", label="SQuAD 1.1", metrics=("f1", "exact_match")),
 )
 
 

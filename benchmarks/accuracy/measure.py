@@ -17,15 +17,13 @@ from benchmarks.accuracy.cells import FP32, INT8, Cell, Task
 from benchmarks.accuracy.records import Record, Score
 from benchmarks.machine import commit, cpu_fields
 from intbert.builder.build import Build
-from intbert.builder.card import lengths_of
+from intbert.builder.evaluation import evaluate_set
 from intbert.builder.pipeline import open_build
 from intbert.builder.stages import DONE_FILE, INPUTS_FILE
 from intbert.model.package import Package
 from intbert.model.store import ModelStore
-from intbert.runtime.evaluate import Evaluation, evaluate
-from intbert.runtime.evaluate_spans import evaluate_spans
-from intbert.runtime.examples import read_examples
-from intbert.runtime.squad import read_squad
+from intbert.runtime.evaluate import Evaluation
+from intbert.runtime.labelled import Examples
 
 PACKAGES = ("torch", "transformers", "tokenizers", "onnx", "onnxruntime", "numpy")
 ELSEWHERE_VARIANTS = (FP32, INT8)
@@ -58,7 +56,6 @@ class Workshop:
     task: Task
     seed: int
     build: Build
-    data_root: Path
     threads: int
 
     @classmethod
@@ -85,7 +82,7 @@ class Workshop:
                 raise ValueError(f"{bundled.directory} was built with the seeds {seeds}, the cell has {seed}")
             build = BundledBuild.of(build, bundled)
         build.train()
-        return cls(task=task, seed=seed, build=build, data_root=place.data, threads=threads)
+        return cls(task=task, seed=seed, build=build, threads=threads)
 
     @property
     def folder(self) -> Path:
@@ -113,10 +110,10 @@ class Workshop:
     def record(self, package: Package, variant: str) -> Record:
         """Evaluate one variant."""
         entry = package.manifest.variants[variant]
-        found = self._evaluate(package, variant)
+        found = self._evaluate(package, variant, self.build.data.dev)
         elsewhere = self._elsewhere(package, variant) if variant in ELSEWHERE_VARIANTS else {}
         sources = {name: source.sha256 for name, source in self.build.data.sources.items()}
-        others = {name: _sha256(self.data_root / name) for name in elsewhere}
+        others = {name: self.build.data.elsewhere[name].sources[name].sha256 for name in elsewhere}
         cell = Cell(task=self.task.name, variant=variant, seed=self.seed)
         return Record(
             task=cell.task,
@@ -138,25 +135,12 @@ class Workshop:
             file_sha256=package.manifest.files[entry.file].sha256,
         )
 
-    def _evaluate(self, package: Package, variant: str) -> Evaluation:
-        data = self.build.data
-        if data.dev_questions:
-            lengths = lengths_of(self.build.recipe.span)
-            return evaluate_spans(package, variant, data.dev_questions, lengths, threads=self.threads)
-        return evaluate(package, variant, data.dev_texts, threads=self.threads)
+    def _evaluate(self, package: Package, variant: str, examples: Examples) -> Evaluation:
+        return evaluate_set(package, variant, examples, self.build.recipe, threads=self.threads)
 
     def _elsewhere(self, package: Package, variant: str) -> Mapping[str, Score]:
-        scores = {}
-        for name in self.task.elsewhere:
-            path = self.data_root / name
-            if self.build.data.dev_questions:
-                lengths = lengths_of(self.build.recipe.span)
-                found = evaluate_spans(package, variant, read_squad(path), lengths, threads=self.threads)
-            else:
-                examples = read_examples(path, package.manifest)
-                found = evaluate(package, variant, examples, threads=self.threads)
-            scores[name] = _score(found)
-        return scores
+        found = self.build.data.elsewhere
+        return {name: _score(self._evaluate(package, variant, item.examples)) for name, item in found.items()}
 
     def _stage_seconds(self, variant: str) -> dict[str, float]:
         training: tuple[str, ...] = ("finetune", "quantise") if variant == INT8 else ("finetune",)

@@ -9,6 +9,7 @@ from benchmarks.accuracy.records import Record
 from benchmarks.accuracy.summary import Figure, Table, bars, behind, elsewhere_difference
 from benchmarks.page import version_list
 from benchmarks.table import NOTHING, markdown, section
+from intbert.runtime import figures
 
 METHOD = Path(__file__).parent / "method.md"
 NOTES = Path(__file__).parent / "notes.md"
@@ -255,4 +256,4 @@ def plain(value: float | None) -> str:
 
 def signed(value: float | None) -> str:
     """Two decimals and the sign; no minus before a zero."""
-    return NOTHING if value is None else f"{round(value, 2) + 0.0:+.2f}"
+    return NOTHING if value is None else figures.signed(value)

@@ -38,7 +38,6 @@ def make(folder: Path, cells: tuple[Cell, ...], store: Path | None = None) -> in
         metrics=("accuracy",),
         recipes=folder,
         own_seeds=(SEED,),
-        elsewhere=("elsewhere.tsv",),
     )
     place = Place(work=folder / "work", data=folder, store=store)
     return run_group(Group(cells=cells), place, folder / "records", again=False, small=False, threads=1, tasks=(task,))

@@ -71,13 +71,13 @@ def write_checkpoint(folder: Path) -> Path:
 
 
 def write_sentiment(folder: Path) -> Path:
-    """`train.tsv` and `dev.tsv` with the columns sentence and label: a good word or a bad one among fillers."""
+    """`train.tsv`, `dev.tsv`, `elsewhere.tsv`, columns sentence and label: a good word or a bad one among fillers."""
     generator = torch.Generator().manual_seed(3)
 
     def pick(words: tuple[str, ...]) -> str:
         return words[int(torch.randint(len(words), (), generator=generator))]
 
-    for name, rows in (("train.tsv", 300), ("dev.tsv", 70)):
+    for name, rows in (("train.tsv", 300), ("dev.tsv", 70), ("elsewhere.tsv", 30)):
         lines = ["sentence\tlabel"]
         for row in range(rows):
             words = [pick(FILLERS) for _ in range(3 + row % 9)] + [pick(GOOD if row % 2 else BAD)]

@@ -1,11 +1,15 @@
 """The whole build of tiny models on tiny data."""
 
+import shutil
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from intbert.builder.failure import BuildError
 from intbert.builder.pipeline import build
+from intbert.builder.report import render_report
 from intbert.model.package import Package
 from tests.api.conftest import run_server
 from tests.builder.tiny_recipes import SIMILARITY, SPANS, TOPICS, write_recipe
@@ -32,6 +36,75 @@ def test_report_shows_both_variants(built: tuple[Path, Package]) -> None:
     assert "Outlier channels" in page
     assert "src=" not in page
     assert "<link" not in page
+
+
+def test_card_says_how_sure_it_is(built: tuple[Path, Package]) -> None:
+    """Intervals, paired differences, agreement and calibration on the dev data, on the other file, and on both."""
+    manifest = built[1].manifest
+    measured: Any = manifest.card.measured
+    sets = {
+        70: measured["figures"],
+        30: measured["elsewhere"]["files"]["elsewhere.tsv"],
+        100: measured["elsewhere"]["together"],
+    }
+    for examples, found in sets.items():
+        assert {figures["examples"] for figures in found.values()} == {examples}
+        for figures in found.values():
+            low, high = figures["intervals"]["accuracy"]
+            assert low <= figures["metrics"]["accuracy"] <= high
+            assert 0 <= figures["calibration_error"] <= 100
+        assert set(found["int8"]["against"]) == {"variant", "differences", "agreement"}
+        assert "against" not in found["fp32"]
+    assert measured["figures"]["int8"]["metrics"] == manifest.card.metrics["int8"]
+    assert measured["error_analysis"]["metric"] == "accuracy"
+    assert sum(row["examples"] for row in measured["error_analysis"]["groups"] if row["by"] == "label") == 70
+
+
+def test_files_of_other_domains_are_in_the_provenance(built: tuple[Path, Package], sentiment: Path) -> None:
+    """As report data with hash, rows and a licence of their own."""
+    entry = built[1].manifest.provenance.data[-1]
+    assert (entry.name, entry.use, entry.rows, entry.licence) == ("elsewhere.tsv", "report", 30, "none needed")
+    assert entry.sha256 == sha256((sentiment / "elsewhere.tsv").read_bytes()).hexdigest()
+
+
+def test_reports_of_earlier_packages_are_rendered(built: tuple[Path, Package]) -> None:
+    """Without the keys that came later the values stand alone, and their sections are left out."""
+    manifest = built[1].manifest
+    new = ("bootstrap", "figures", "elsewhere", "error_analysis")
+    earlier = {name: value for name, value in manifest.card.measured.items() if name not in new}
+    page = render_report(
+        manifest.model_copy(update={"card": manifest.card.model_copy(update={"measured": earlier})})
+    ).decode()
+    complete = built[1].read("report.html").decode()
+    for words in ("Other domains", "Where it is right and wrong", "resamples", "expected calibration error"):
+        assert words in complete
+        assert words not in page
+    assert f"{manifest.card.metrics['int8']['accuracy']:.2f}" in page
+
+
+def test_a_changed_file_of_another_domain_is_evaluated_again(
+    built: tuple[Path, Package], sentiment: Path, tmp_path: Path
+) -> None:
+    """And nothing is trained again."""
+    folder, _ = built
+    for name in ("train.tsv", "dev.tsv", "elsewhere.tsv"):
+        shutil.copy(sentiment / name, tmp_path)
+    lines = (tmp_path / "elsewhere.tsv").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "elsewhere.tsv").write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
+    shutil.copytree(folder / "work", tmp_path / "work")
+    said: list[str] = []
+    package = build(
+        recipe_path=folder / "recipe.toml",
+        store=tmp_path / "store",
+        work_dir=tmp_path / "work",
+        data_root=tmp_path,
+        resume=True,
+        progress=False,
+        say=said.append,
+    )
+    assert {"finetune: already done", "quantise: already done", "evaluate: running"} <= set(said)
+    measured: Any = package.manifest.card.measured
+    assert measured["elsewhere"]["together"]["int8"]["examples"] == 99
 
 
 def test_resume_skips_finished_stages(built: tuple[Path, Package], sentiment: Path) -> None:
@@ -75,6 +148,9 @@ def test_span_build(tmp_path: Path, checkpoint: Path, questions: Path) -> None:
     )
     assert package.manifest.task == "question-answering"
     assert set(package.manifest.card.metrics["int8"]) == {"exact_match", "f1"}
+    measured: Any = package.manifest.card.measured
+    assert measured["elsewhere"] == {}
+    assert {row["by"] for row in measured["error_analysis"]["groups"]} == {"question", "answer", "context"}
 
 
 def test_pair_regression_build(tmp_path: Path, checkpoint: Path, similarity: Path) -> None:

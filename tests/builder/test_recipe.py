@@ -41,7 +41,9 @@ def test_minimal_recipe_has_defaults() -> None:
 def test_bundled_recipes_are_valid(path: Path) -> None:
     """Every recipe of the repository parses, and names neither absolute paths nor parent folders."""
     recipe = load_recipe(path)
-    assert not any(name.startswith(("/", "..")) for name in (*recipe.data.train, *recipe.data.dev))
+    assert not any(
+        name.startswith(("/", "..")) for name in (*recipe.data.train, *recipe.data.dev, *recipe.report.elsewhere)
+    )
 
 
 def test_unknown_field_is_named() -> None:
@@ -64,6 +66,14 @@ def test_missing_field_is_named() -> None:
 def test_task_and_format_agree() -> None:
     """Span QA needs data in SQuAD's format."""
     assert "go together" in complaint(MINIMAL.replace("[data]", 'problem_type = "span_qa"\n[data]'))
+
+
+@pytest.mark.parametrize("files", ['["d.tsv"]', '["t.tsv"]', '["e.tsv", "e.tsv"]'])
+def test_other_domains_are_other_files(files: str) -> None:
+    """Neither trained on nor the dev data, and each once; a licence is that of one of them."""
+    assert "report.elsewhere names" in complaint(MINIMAL + f"[report]\nelsewhere = {files}\n")
+    unknown = MINIMAL + '[report]\nelsewhere = ["e.tsv"]\nlicences = { "f.tsv" = "MIT" }\n'
+    assert "report.licences names ['f.tsv']" in complaint(unknown)
 
 
 def test_hub_needs_a_name() -> None:

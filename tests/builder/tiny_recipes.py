@@ -29,6 +29,8 @@ gate_allowed_drop = 10.0
 verify_texts = 8
 bench_shapes = ["1x16"]
 error_texts = 8
+elsewhere = ["elsewhere.tsv"]
+licences = {{ "elsewhere.tsv" = "none needed" }}
 """
 
 SIMILARITY = """

@@ -1,12 +1,23 @@
 """Metrics agree with SciPy and with the textbook."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from intbert.runtime.scores import classification_metrics, f1, matthews, multi_label_metrics, pearson, ranks
+from intbert.runtime.scores import (
+    calibration_error,
+    classification_metrics,
+    f1,
+    matthews,
+    multi_label_metrics,
+    pearson,
+    ranks,
+    regression_metrics,
+)
 
 values = st.lists(st.integers(-5, 5), min_size=3, max_size=40)
 
@@ -58,3 +69,48 @@ def test_multi_label_counts_whole_examples_and_decisions() -> None:
     metrics = multi_label_metrics(predicted, expected)
     assert metrics["accuracy"] == 50.0
     assert metrics["f1_micro"] == pytest.approx(100 * 4 / 5)
+
+
+def test_many_resamples_are_as_many_calls() -> None:
+    """A row of a stack gives to the digit what it gives alone, whatever the metric."""
+    random = np.random.default_rng(2)
+    labels, scores = random.integers(3, size=(2, 5, 30)), random.integers(6, size=(2, 5, 30)) / 2
+    decisions = random.random((2, 5, 30, 4)) < 0.4
+    stacked = {
+        **classification_metrics(*labels, 3),
+        **multi_label_metrics(*decisions),
+        **regression_metrics(*scores),
+        "f1": f1(*decisions[..., 0]),
+    }
+    for row in range(5):
+        alone = {
+            **classification_metrics(*labels[:, row], 3),
+            **multi_label_metrics(*decisions[:, row]),
+            **regression_metrics(*scores[:, row]),
+            "f1": f1(*decisions[:, row, :, 0]),
+        }
+        for name, values in stacked.items():
+            assert values.shape == (5,)
+            assert values[row] == pytest.approx(alone[name], abs=1e-12), name
+
+
+def test_calibration_error_of_known_bins() -> None:
+    """Three examples of 0.9 with one miss, one of 0.55 that hits: both gaps by their share of the examples."""
+    confidence = np.array([0.9, 0.9, 0.9, 0.55])
+    correct = np.array([True, True, False, True])
+    expected = 3 / 4 * abs(2 / 3 - 0.9) + 1 / 4 * 0.45
+    assert calibration_error(confidence, correct) == pytest.approx(100 * expected)
+    assert calibration_error(np.ones(4), np.ones(4, dtype=bool)) == 0
+    assert calibration_error(np.ones(4), np.zeros(4, dtype=bool)) == 100
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 1), st.booleans()), min_size=1, max_size=60))
+def test_calibration_error_is_the_textbooks(items: list[tuple[float, bool]]) -> None:
+    """Written as Guo et al. do: over the bins (low, high], the weighted gap of accuracy and mean confidence."""
+    confidence, correct = (np.array(column) for column in zip(*items, strict=True))
+    edges, total = np.linspace(0, 1, 16), 0.0
+    for low, high in pairwise(edges):
+        inside = (confidence > low) & (confidence <= high)
+        if inside.any():
+            total += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
+    assert calibration_error(confidence, correct) == pytest.approx(100 * total, abs=1e-9)

@@ -6,7 +6,7 @@ variant-*  one stage for each further variant that the recipe asks for
 export     integer program, FP32 graph, and a draft package that the runtime can open
 scores     temperature of the scores, and offset of 'no answer', from held-out training data
 verify     the same bits from reference, kernels, ONNX graph and torch twin
-evaluate   accuracy of all variants through the runtime
+evaluate   accuracy of all variants through the runtime, with intervals, on other domains, by kind of example
 measure    latency, memory, error of each layer
 (write)    card, report, and the package in the store, atomically
 """
@@ -26,11 +26,10 @@ from intbert.builder.card import (
     INT8,
     Ingredients,
     draft_manifest,
-    evaluate_variants,
-    lengths_of,
     measure_package,
     verify_package,
 )
+from intbert.builder.evaluation import evaluate_variants, lengths_of
 from intbert.builder.failure import BuildError
 from intbert.builder.families import load_bert
 from intbert.builder.finetune import finetune
@@ -82,7 +81,7 @@ class Build:
         stages.run("export", self.export_inputs(), partial(self.export, variants))
         scores = stages.run("scores", {}, self.scores)
         verified = stages.run("verify", {}, self.verify)
-        evaluated = stages.run("evaluate", {}, self.evaluate)
+        evaluated = stages.run("evaluate", self.evaluate_inputs(), self.evaluate)
         measured = stages.run("measure", {}, self.measure)
         draft = self.draft()
         card = draft.manifest.card.model_copy(
@@ -234,6 +233,11 @@ class Build:
 
     def verify(self, _: Path) -> JsonObject:
         return verify_package(self.draft(), self.data, self.recipe.report.verify_texts)
+
+    def evaluate_inputs(self) -> JsonObject:
+        """Files of other domains, which nothing before this stage depends on."""
+        found = {name: item.sources for name, item in self.data.elsewhere.items()}
+        return {"elsewhere": {name: [source.sha256 for source in sources.values()] for name, sources in found.items()}}
 
     def evaluate(self, _: Path) -> JsonObject:
         return evaluate_variants(self.draft(), self.recipe, self.data)

@@ -2,12 +2,12 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from transformers import PretrainedConfig
@@ -15,12 +15,13 @@ from transformers import PretrainedConfig
 from intbert.arithmetic import ARITHMETIC_VERSION
 from intbert.arithmetic.program import Program
 from intbert.builder.backbone import locate
+from intbert.builder.data import Source
 from intbert.builder.failure import BuildError
 from intbert.builder.families import family_of
 from intbert.builder.footprint import measure_footprint
 from intbert.builder.prepared import PreparedData
 from intbert.builder.quantise import Exported, twin_logits
-from intbert.builder.recipe import Recipe, SpanSection
+from intbert.builder.recipe import Recipe
 from intbert.builder.variants.contract import BuiltVariant
 from intbert.model.manifest import (
     Architecture,
@@ -37,9 +38,6 @@ from intbert.model.tokenizer import Tokenizer
 from intbert.runtime.batch import RaggedBatch
 from intbert.runtime.bench import bench, parse_shapes
 from intbert.runtime.engines import encode_known, known_digest
-from intbert.runtime.evaluate import Evaluation, evaluate
-from intbert.runtime.evaluate_spans import evaluate_spans
-from intbert.runtime.qa import QaParameters
 from intbert.runtime.reference import ReferenceEngine
 from intbert.runtime.verify import verify_sequences
 
@@ -167,8 +165,6 @@ def answers_of(parts: Ingredients, variant: str, program: Program) -> list[Known
 def provenance(parts: Ingredients) -> Provenance:
     """Backbone, data, recipe, seeds and tools."""
     recipe = parts.recipe
-    licence = recipe.model.licences.get("data", "not stated")
-    uses = {**dict.fromkeys(recipe.data.dev, "report"), **dict.fromkeys(recipe.data.train, "train")}
     return Provenance(
         base_model=recipe.model.backbone,
         base_model_sha256=_weights_sha256(Path(locate(recipe.model.backbone))),
@@ -176,19 +172,26 @@ def provenance(parts: Ingredients) -> Provenance:
         recipe=parts.recipe_text,
         seeds={"all": recipe.seed},
         overrides=dict(parts.overrides),
-        data=tuple(
-            DataFile(
-                name=name,
-                use=uses[name.removeprefix(f"{recipe.data.hub_name}/")],  # type: ignore[arg-type]  # only the two above
-                sha256=source.sha256,
-                rows=source.rows,
-                licence=licence,
-            )
-            for name, source in parts.data.sources.items()
-        ),
+        data=tuple(data_files(parts)),
         tool_versions={"python": platform.python_version(), **_versions()},
         built_at=datetime.now(UTC).replace(microsecond=0).isoformat(),
     )
+
+
+def data_files(parts: Ingredients) -> Iterator[DataFile]:
+    """What was trained on and what is only reported on, other domains last."""
+    recipe = parts.recipe
+    licence = recipe.model.licences.get("data", "not stated")
+    reported = {f"{recipe.data.hub_name}/{name}" if recipe.data.hub_name else name for name in recipe.data.dev}
+    for name, source in parts.data.sources.items():
+        yield _data_file(name, "report" if name in reported else "train", source, licence)
+    for file, found in parts.data.elsewhere.items():
+        for name, source in found.sources.items():
+            yield _data_file(name, "report", source, recipe.report.licences.get(file, "not stated"))
+
+
+def _data_file(name: str, use: Literal["train", "report"], source: Source, licence: str) -> DataFile:
+    return DataFile(name=name, use=use, sha256=source.sha256, rows=source.rows, licence=licence)
 
 
 def _versions() -> dict[str, str]:
@@ -234,35 +237,6 @@ def verify_variant(package: Package, variant: str, data: PreparedData, texts: in
             f"implementations disagree on the int32 logits of {variant} for {len(sequences)} texts: {listing}"
         )
     return {"texts": len(sequences), "implementations": implementations, "identical": True}
-
-
-def evaluate_variants(package: Package, recipe: Recipe, data: PreparedData) -> dict[str, Any]:
-    """Metrics and speed of all variants on the dev data, through the service's engines."""
-    results: dict[str, Evaluation] = {}
-    for variant in package.manifest.variants:
-        if data.dev_questions:
-            results[variant] = evaluate_spans(package, variant, data.dev_questions, lengths_of(recipe.span))
-        else:
-            results[variant] = evaluate(package, variant, data.dev_texts)
-    first = next(iter(results.values()))
-    return {
-        "metrics": {name: result.metrics for name, result in results.items()},
-        "measured": {
-            "evaluated": {"examples": first.examples, "files": list(recipe.data.dev)},
-            "throughput_tokens_per_s": {name: result.tokens_per_s for name, result in results.items()},
-            "engines": {name: result.engine for name, result in results.items()},
-        },
-    }
-
-
-def lengths_of(span: SpanSection) -> QaParameters:
-    """The service's parameters with the recipe's lengths."""
-    return QaParameters(
-        max_answer_len=span.answer_tokens_max,
-        overlap=span.overlap_tokens,
-        max_seq_len=span.window_tokens,
-        max_question_len=span.question_tokens_max,
-    )
 
 
 def measure_package(package: Package, shapes: Sequence[str]) -> dict[str, Any]:

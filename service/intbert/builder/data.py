@@ -47,18 +47,26 @@ def load_splits(recipe: Recipe, data_root: Path) -> Splits:
     """Read, label and split the data of a classification or regression recipe. Raises DataError."""
     data = recipe.data
     train_rows, train_sources = read_rows(data, data.train, data_root)
-    dev_rows, dev_sources = read_rows(data, data.dev, data_root)
     labels = resolve_labels(recipe, train_rows)
+    dev, dev_sources = load_report_texts(recipe, data.dev, data_root, labels)
     examples = [to_example(row, recipe, labels) for row in train_rows[: data.train_examples_max]]
     split = split_apart if data.holdout_apart else split_holdout
     train, holdout = split(examples, data.holdout_fraction, recipe.holdout_seed)
     return Splits(
         train=tuple(train),
         holdout=tuple(holdout),
-        dev=tuple(to_example(row, recipe, labels) for row in dev_rows[: data.dev_examples_max]),
+        dev=dev,
         labels=labels,
         sources={**train_sources, **dev_sources},
     )
+
+
+def load_report_texts(
+    recipe: Recipe, names: Sequence[str], data_root: Path, labels: tuple[str, ...]
+) -> tuple[tuple[LabelledText, ...], dict[str, Source]]:
+    """What is only reported on, at most `data.dev_examples_max`, and where it came from. Raises DataError."""
+    rows, sources = read_rows(recipe.data, names, data_root)
+    return tuple(to_example(row, recipe, labels) for row in rows[: recipe.data.dev_examples_max]), sources
 
 
 def read_rows(data: DataSection, names: Sequence[str], data_root: Path) -> tuple[list[Row], dict[str, Source]]:

@@ -39,12 +39,7 @@ def load_questions(recipe: Recipe, data_root: Path) -> QuestionSplits:
     groups: list[list[LabelledQuestion]] = []
     for name in recipe.data.train:
         groups.extend(_read_paragraphs(name, data_root, sources))
-    dev = [
-        question
-        for name in recipe.data.dev
-        for group in _read_paragraphs(name, data_root, sources)
-        for question in group
-    ]
+    dev, dev_sources = load_report_questions(recipe, recipe.data.dev, data_root)
     check_unique([question for group in groups for question in group])
     places = range(len(_first(groups, recipe.data.train_examples_max)))
     kept, held = split_holdout(places, recipe.data.holdout_fraction, recipe.holdout_seed)
@@ -53,8 +48,8 @@ def load_questions(recipe: Recipe, data_root: Path) -> QuestionSplits:
         holdout=tuple(question for place in held for question in groups[place]),
         train_mismatched=tuple(mismatched(groups, kept, recipe.span.mismatched_fraction, recipe.seed)),
         holdout_mismatched=tuple(mismatched(groups, held, 1.0, recipe.holdout_seed)),
-        dev=tuple(dev[: recipe.data.dev_examples_max]),
-        sources=sources,
+        dev=dev,
+        sources={**sources, **dev_sources},
     )
 
 
@@ -79,6 +74,17 @@ def mismatched(
             ]
             if contexts:
                 yield replace(question, id=f"mismatched:{question.id}", context=chance.choice(contexts), answers=())
+
+
+def load_report_questions(
+    recipe: Recipe, names: Sequence[str], data_root: Path
+) -> tuple[tuple[LabelledQuestion, ...], dict[str, Source]]:
+    """What is only reported on, at most `data.dev_examples_max`, and where it came from. Raises DataError."""
+    sources: dict[str, Source] = {}
+    questions = [
+        question for name in names for group in _read_paragraphs(name, data_root, sources) for question in group
+    ]
+    return tuple(questions[: recipe.data.dev_examples_max]), sources
 
 
 def check_unique(questions: Sequence[LabelledQuestion]) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
-from intbert.builder.data import Source, load_splits
-from intbert.builder.data_qa import load_questions, window_features
+from intbert.builder.data import Source, load_report_texts, load_splits
+from intbert.builder.data_qa import load_questions, load_report_questions, window_features
 from intbert.builder.features import Feature, classification_features
 from intbert.builder.recipe import Recipe
 from intbert.runtime.batch import TokenSequence
 from intbert.runtime.examples import LabelledText
+from intbert.runtime.labelled import Examples
 from intbert.runtime.squad import LabelledQuestion
 
 
@@ -23,14 +24,36 @@ class PreparedData:
     train: Sequence[Feature]
     holdout: Sequence[Feature]
     holdout_questions: Sequence[LabelledQuestion]  # of `holdout`, and mismatched ones; empty for classification
-    dev_texts: Sequence[LabelledText]  # empty for span QA
-    dev_questions: Sequence[LabelledQuestion]  # empty for classification
-    dev_features: Sequence[Feature]  # as many as verification and error analysis need
-    sources: Mapping[str, Source]
+    dev: Examples
+    dev_features: Sequence[Feature]  # as many as verification and layer errors need
+    sources: Mapping[str, Source]  # of all that is above
+    elsewhere: Mapping[str, "ReportSet"]  # by file, of other domains
 
     def dev_sequences(self, count: int) -> list[TokenSequence]:
         """The first dev inputs as the engines read them."""
         return [TokenSequence.of(item["input_ids"], item["token_type_ids"]) for item in self.dev_features[:count]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSet:
+    """Labelled examples that are only reported on, and their files."""
+
+    examples: Examples
+    sources: Mapping[str, Source]
+
+
+def load_report_set(recipe: Recipe, names: Sequence[str], data_root: Path, labels: tuple[str, ...]) -> ReportSet:
+    """Files (or hub splits) in the format of the recipe's data, as one set. Raises DataError."""
+    if recipe.model.problem_type == "span_qa":
+        questions, sources = load_report_questions(recipe, names, data_root)
+        return ReportSet(examples=questions, sources=sources)
+    texts, sources = load_report_texts(recipe, names, data_root, labels)
+    return ReportSet(examples=texts, sources=sources)
+
+
+def load_elsewhere(recipe: Recipe, data_root: Path, labels: tuple[str, ...]) -> dict[str, ReportSet]:
+    """Each file of `report.elsewhere` by itself. Raises DataError."""
+    return {name: load_report_set(recipe, (name,), data_root, labels) for name in recipe.report.elsewhere}
 
 
 def prepare(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokenizerFast) -> PreparedData:
@@ -57,10 +80,10 @@ def _prepare_texts(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokeniz
         train=features(splits.train),
         holdout=features(splits.holdout),
         holdout_questions=(),
-        dev_texts=splits.dev,
-        dev_questions=(),
+        dev=splits.dev,
         dev_features=features(splits.dev[: _sequences_needed(recipe)]),
         sources=splits.sources,
+        elsewhere=load_elsewhere(recipe, data_root, splits.labels),
     )
 
 
@@ -71,10 +94,10 @@ def _prepare_questions(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTok
         train=window_features((*splits.train, *splits.train_mismatched), tokenizer, recipe.span),
         holdout=window_features(splits.holdout, tokenizer, recipe.span),
         holdout_questions=(*splits.holdout, *splits.holdout_mismatched),
-        dev_texts=(),
-        dev_questions=splits.dev,
+        dev=splits.dev,
         dev_features=window_features(splits.dev[: _sequences_needed(recipe)], tokenizer, recipe.span),
         sources=splits.sources,
+        elsewhere=load_elsewhere(recipe, data_root, ()),
     )
 
 

@@ -213,6 +213,11 @@ class ReportSection(Section):
         "none: 1x32, 1x128 and 8x128 as far as the model takes them.",
     )
     error_texts: int = Field(default=64, ge=1, description="Dev examples for the error of each layer.")
+    elsewhere: tuple[str, ...] = Field(
+        default=(),
+        description="Files (or splits) of other domains in the format of `data`; reported on, never trained on.",
+    )
+    licences: dict[str, str] = Field(default={}, description="Licence of each file of `elsewhere`.")
 
 
 class Recipe(Section):
@@ -236,6 +241,15 @@ class Recipe(Section):
             raise ValueError('problem_type "span_qa" and data format "squad" go together')
         if self.model.problem_type in ("regression", "span_qa") and self.model.labels:
             raise ValueError(f"labels are meaningless for problem_type {self.model.problem_type!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _elsewhere_is_elsewhere(self) -> Self:
+        files = self.report.elsewhere
+        if len({*files, *self.data.train, *self.data.dev}) < len(files) + len({*self.data.train, *self.data.dev}):
+            raise ValueError("report.elsewhere names a file twice, or one of data.train or data.dev")
+        if unknown := sorted(set(self.report.licences) - set(files)):
+            raise ValueError(f"report.licences names {unknown}, not in report.elsewhere")
         return self
 
     @model_validator(mode="after")

@@ -6,9 +6,23 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from intbert.builder.charts import Line, bar_chart, line_chart
+from intbert.builder.report_accuracy import (
+    Sure,
+    agreement_on_dev,
+    confident_errors,
+    elsewhere_rows,
+    figures_of,
+    group_metric,
+    group_rows,
+    in_points,
+    metric_name,
+    sure,
+    sure_difference,
+)
 from intbert.builder.report_tensors import TOOL_NAMES, cost_chart, other_costs, outlier_tables
 from intbert.builder.report_variants import variant_rows
 from intbert.model.manifest import Manifest
+from intbert.runtime.figures import signed
 
 MEBIBYTE = 2**20
 
@@ -18,9 +32,9 @@ class Comparison:
     """One row of the headline: a quantity of both variants and what it means."""
 
     name: str
-    int8: str
-    fp32: str
-    verdict: str
+    int8: Sure
+    fp32: Sure
+    verdict: Sure
 
 
 def render_report(manifest: Manifest) -> bytes:
@@ -36,6 +50,12 @@ def render_report(manifest: Manifest) -> bytes:
         manifest=manifest,
         measured=manifest.card.measured,
         comparisons=comparisons(manifest),
+        agreement=agreement_on_dev(manifest),
+        elsewhere=elsewhere_rows(manifest),
+        gate_metric=metric_name(manifest.gate.metric),
+        group_metric=group_metric(manifest),
+        groups=list(group_rows(manifest)),
+        errors=confident_errors(manifest),
         variants=variant_rows(manifest),
         latency_chart=latency_chart(manifest),
         error_chart=error_chart(manifest),
@@ -50,29 +70,54 @@ def render_report(manifest: Manifest) -> bytes:
 
 def comparisons(manifest: Manifest) -> list[Comparison]:
     """Accuracy, size, latency and memory: int8 beside FP32."""
-    return [*_metric_rows(manifest), _size_row(manifest), *_latency_rows(manifest), *_memory_rows(manifest)]
+    return [
+        *_metric_rows(manifest),
+        *_calibration_rows(manifest),
+        _size_row(manifest),
+        *_latency_rows(manifest),
+        *_memory_rows(manifest),
+    ]
 
 
 def _metric_rows(manifest: Manifest) -> list[Comparison]:
-    ours, theirs = (manifest.card.metrics[name] for name in ("int8", "fp32"))
-    return [
-        Comparison(
-            name=metric.replace("_", " "),
-            int8=f"{ours[metric]:.2f}",
-            fp32=f"{theirs[metric]:.2f}",
-            verdict=f"{ours[metric] - theirs[metric]:+.2f} points",
-        )
-        for metric in ours
-    ]
+    """With intervals where the card has them; older packages have the values alone."""
+    ours, theirs = (figures_of(manifest, name) for name in ("int8", "fp32"))
+    if ours and theirs:
+        return [
+            Comparison(
+                name=metric_name(metric),
+                int8=sure(ours, metric),
+                fp32=sure(theirs, metric),
+                verdict=in_points(sure_difference(ours["against"], metric)),
+            )
+            for metric in ours["metrics"]
+        ]
+    values = [manifest.card.metrics[name] for name in ("int8", "fp32")]
+    return [_points_row(metric_name(metric), *(found[metric] for found in values)) for metric in values[0]]
+
+
+def _calibration_rows(manifest: Manifest) -> list[Comparison]:
+    """Of single-label classification."""
+    ours, theirs = (figures_of(manifest, name).get("calibration_error") for name in ("int8", "fp32"))
+    return [] if ours is None or theirs is None else [_points_row("expected calibration error", ours, theirs)]
+
+
+def _points_row(name: str, ours: float, theirs: float) -> Comparison:
+    return Comparison(
+        name=name,
+        int8=Sure(value=f"{ours:.2f}"),
+        fp32=Sure(value=f"{theirs:.2f}"),
+        verdict=Sure(value=f"{signed(ours - theirs)} points"),
+    )
 
 
 def _size_row(manifest: Manifest) -> Comparison:
     small, large = manifest.variants["int8"].bytes, manifest.variants["fp32"].bytes_at_fp32
     return Comparison(
         name="size, FP32 at four bytes a parameter",
-        int8=f"{small / MEBIBYTE:.1f} MiB",
-        fp32=f"{large / MEBIBYTE:.1f} MiB",
-        verdict=f"{100 * small / large:.1f} %",
+        int8=Sure(value=f"{small / MEBIBYTE:.1f} MiB"),
+        fp32=Sure(value=f"{large / MEBIBYTE:.1f} MiB"),
+        verdict=Sure(value=f"{100 * small / large:.1f} %"),
     )
 
 
@@ -81,7 +126,12 @@ def _latency_rows(manifest: Manifest) -> list[Comparison]:
     for shape, (ours, theirs) in latencies(manifest).items():
         verdict = f"{theirs / ours:.1f} times as fast" if ours > 0 else ""
         rows.append(
-            Comparison(name=f"latency, {shape}", int8=f"{ours:.2f} ms", fp32=f"{theirs:.2f} ms", verdict=verdict)
+            Comparison(
+                name=f"latency, {shape}",
+                int8=Sure(value=f"{ours:.2f} ms"),
+                fp32=Sure(value=f"{theirs:.2f} ms"),
+                verdict=Sure(value=verdict),
+            )
         )
     return rows
 
@@ -94,9 +144,9 @@ def _memory_rows(manifest: Manifest) -> list[Comparison]:
     return [
         Comparison(
             name="resident memory of a fresh process",
-            int8=f"{ours / MEBIBYTE:.0f} MiB",
-            fp32=f"{theirs / MEBIBYTE:.0f} MiB",
-            verdict=f"{100 * ours / theirs:.0f} %",
+            int8=Sure(value=f"{ours / MEBIBYTE:.0f} MiB"),
+            fp32=Sure(value=f"{theirs / MEBIBYTE:.0f} MiB"),
+            verdict=Sure(value=f"{100 * ours / theirs:.0f} %"),
         )
     ]
 

@@ -18,6 +18,7 @@ from intbert.runtime import qa, squad_metric
 from intbert.runtime.batch import TokenSequence
 from intbert.runtime.evaluate import compute, engine_of
 from intbert.runtime.evaluate_spans import encode_all
+from intbert.runtime.scores import calibration_error
 from intbert.runtime.spans import null_score, window_spans
 from intbert.runtime.squad import LabelledQuestion
 
@@ -48,7 +49,13 @@ def calibrate_labels(package: Package, variant: str, holdout: Sequence[Feature])
         scaled = logits / temperature
         return float((log_sum_exp(scaled) - scaled[np.arange(len(labels)), labels]).mean())
 
-    return _calibrated(Calibration(temperature=best_temperature(loss)), len(holdout), loss)
+    result = _calibrated(Calibration(temperature=best_temperature(loss)), len(holdout), loss)
+    correct = logits.argmax(axis=1) == labels
+    errors = {
+        f"calibration_error_{when}": round(calibration_error(top_probability(logits / temperature), correct), 2)
+        for when, temperature in (("before", 1.0), ("after", result.calibration.temperature))
+    }
+    return ScoreCalibration(calibration=result.calibration, found={**result.found, **errors})
 
 
 def calibrate_spans(
@@ -123,6 +130,12 @@ def best_null_offset(gaps: Floats, worths: Floats) -> tuple[float, dict[str, flo
 def uncalibrated(examples: int) -> ScoreCalibration:
     """Scores as they are: for tasks without probabilities, or too few held-out examples."""
     return ScoreCalibration(calibration=Calibration(), found={"holdout_examples": examples, "temperature": 1.0})
+
+
+def top_probability(logits: Floats) -> Floats:
+    """Of the best label of each row, after a softmax."""
+    probabilities: Floats = np.exp(logits.max(axis=-1) - log_sum_exp(logits))
+    return probabilities
 
 
 def log_sum_exp(values: Floats) -> Any:

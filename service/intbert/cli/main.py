@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from intbert.cli import ask, build, doctor, inference, inspection, measure, models
+from intbert.cli import ask, build, doctor, evaluation, inference, inspection, measure, models
 from intbert.errors import ConfigError, InputError, IntbertError, KernelError, NotFoundError
 from intbert.version import package_version
 
@@ -44,6 +44,7 @@ def make_app() -> typer.Typer:
     inspection.add_commands(app)
     doctor.add_commands(app)
     ask.add_commands(app)
+    evaluation.add_commands(app)
     measure.add_commands(app)
     build.add_commands(app)
     return app

@@ -1,4 +1,4 @@
-"""eval, bench, verify: what a model is worth on this machine."""
+"""bench, verify: what a model is worth on this machine."""
 
 import sys
 from pathlib import Path
@@ -6,74 +6,19 @@ from typing import Annotated
 
 import typer
 
-from intbert.cli.options import AsJson, Kernels, Model, Store, Threads, Version, open_package, split_names
-from intbert.cli.output import print_json, print_table, show_progress
-from intbert.config import Settings, load_settings
+from intbert.cli.options import AsJson, Kernels, Model, Store, Version, open_package, split_names
+from intbert.cli.output import print_json, print_table
+from intbert.config import load_settings
 from intbert.errors import InputError
-from intbert.model.package import Package
-from intbert.runtime.evaluate import Evaluation
-from intbert.runtime.examples import Columns, read_examples
 
 RANDOM_SEQUENCES = 200
 NOT_IDENTICAL_EXIT = 1
 
-Column = typer.Option(help="Name, or number from 0 without a header.", metavar="COLUMN")
-
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command("eval")(evaluate)
     app.command()(bench)
     app.command()(verify)
-
-
-def evaluate(
-    model: Model,
-    data: Annotated[
-        Path,
-        typer.Option(help="Labelled texts: .tsv (nothing is quoted), .csv or .jsonl; for questions SQuAD 1.1 .json."),
-    ],
-    variant: Annotated[str, typer.Option(help="int8, fp32, ...")] = "int8",
-    text_column: Annotated[str | None, Column] = None,
-    pair_column: Annotated[str | None, Column] = None,
-    label_column: Annotated[str | None, Column] = None,
-    no_header: Annotated[bool, typer.Option("--no-header", help="The first line is data already.")] = False,
-    version: Version = None,
-    threads: Threads = None,
-    store: Store = None,
-    kernels: Kernels = None,
-    json: AsJson = False,
-) -> None:
-    """Accuracy on labelled texts, through the engine and batches that the service uses. Metrics in percent."""
-    settings = load_settings(store=store, kernels=kernels, threads=threads)
-    package = open_package(settings, model, version)
-    columns = Columns(text=text_column, text_pair=pair_column, label=label_column, header=not no_header)
-    result = _evaluate(package, variant, data, columns, settings)
-    if json:
-        print_json(result.as_json())
-        return
-    rows = [(name, f"{value:.2f}") for name, value in result.metrics.items()]
-    typer.echo(f"{result.model} {result.variant} on {result.engine}: {result.examples} examples")
-    print_table(("metric", "percent"), rows, right=(1,))
-    typer.echo(f"{result.tokens_per_s:.0f} tokens/s")
-
-
-def _evaluate(package: Package, variant: str, data: Path, columns: Columns, settings: Settings) -> Evaluation:
-    """What the task's data and metrics are."""
-    threads = settings.threads or 1
-    if package.manifest.task == "question-answering":
-        from intbert.runtime.evaluate_spans import evaluate_spans
-        from intbert.runtime.squad import read_squad
-
-        return evaluate_spans(
-            package, variant, read_squad(data), kernels=settings.kernels, threads=threads, progress=show_progress
-        )
-    from intbert.runtime.evaluate import evaluate as evaluate_labels
-
-    examples = read_examples(data, package.manifest, columns)
-    return evaluate_labels(
-        package, variant, examples, kernels=settings.kernels, threads=threads, progress=show_progress
-    )
 
 
 def bench(

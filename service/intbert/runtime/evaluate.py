@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,30 +12,58 @@ from intbert.errors import InputError, NotFoundError
 from intbert.model.manifest import Manifest
 from intbert.model.package import Package
 from intbert.model.tokenizer import Tokenizer
+from intbert.runtime import outcomes
 from intbert.runtime.batch import RaggedBatch, TokenSequence, split_logits
+from intbert.runtime.classify import apply_function, default_function
 from intbert.runtime.engine import Engine
 from intbert.runtime.engines import load_engine, per_token
 from intbert.runtime.examples import LabelledText
-from intbert.runtime.scores import classification_metrics, multi_label_metrics, regression_metrics
+from intbert.runtime.outcomes import LabelOutcomes, LabelSetOutcomes, Outcomes, ScoreOutcomes
+from intbert.runtime.scores import Floats, Indices
 
 BATCH_TOKENS_MAX = 2048
+METRIC_DIGITS = 4
 Progress = Callable[[int, int], None]  # sequences done, sequences in all
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What `intbert eval --json` prints; metrics in percent, `tokens_per_s` of the engine alone."""
+    """One variant on one set: what it said to every example; `tokens_per_s` of the engine alone."""
 
     model: str
     variant: str
     engine: str
-    examples: int
-    metrics: dict[str, float]
+    outcomes: Outcomes
+    tokens: Indices  # (examples,) computed for each, windows and special tokens included
+    windows: Indices  # (examples,) sequences of each
     tokens_per_s: float
 
+    @property
+    def examples(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """In percent, four digits."""
+        return {name: round(float(value), METRIC_DIGITS) for name, value in self.outcomes.metrics().items()}
+
     def as_json(self) -> dict[str, Any]:
-        """A plain document."""
-        return asdict(self)
+        """A plain document: figures, without the examples."""
+        names = ("model", "variant", "engine", "examples", "metrics", "tokens_per_s")
+        return {name: getattr(self, name) for name in names}
+
+
+def joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """One variant's evaluations of several sets as that of all their examples."""
+    tokens = np.concatenate([part.tokens for part in parts])
+    elapsed_s = sum(int(part.tokens.sum()) / part.tokens_per_s for part in parts)
+    return replace(
+        parts[0],
+        outcomes=outcomes.joined([part.outcomes for part in parts]),
+        tokens=tokens,
+        windows=np.concatenate([part.windows for part in parts]),
+        tokens_per_s=round(int(tokens.sum()) / elapsed_s, 1),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +97,9 @@ def evaluate(
         model=manifest.name,
         variant=variant,
         engine=engine.name,
-        examples=len(examples),
-        metrics={name: round(value, 4) for name, value in metrics_of(logits, examples, manifest).items()},
+        outcomes=outcomes_of(logits, examples, manifest),
+        tokens=np.array([item.tokens for item in sequences]),
+        windows=np.ones(len(sequences), dtype=np.int64),
         tokens_per_s=round(computed.tokens_per_s, 1),
     )
 
@@ -133,17 +162,19 @@ def similar_lengths(sequences: Sequence[TokenSequence], budget_tokens: int) -> I
         yield members
 
 
-def metrics_of(logits: NDArray[np.float64], examples: Sequence[LabelledText], manifest: Manifest) -> dict[str, float]:
+def outcomes_of(logits: Floats, examples: Sequence[LabelledText], manifest: Manifest) -> Outcomes:
     """logits (examples, labels), real; what counts depends on the problem type."""
-    if manifest.problem_type == "regression":
-        return regression_metrics(logits[:, 0], np.array([float(_scalar(item)) for item in examples]))
+    if manifest.problem_type is None or manifest.problem_type == "regression":
+        return ScoreOutcomes(predicted=logits[:, 0], expected=np.array([float(_scalar(item)) for item in examples]))
+    function = default_function(manifest.problem_type, len(manifest.labels))
+    probabilities = np.array([apply_function(row, function) for row in logits.tolist()])
     if manifest.problem_type == "multi_label_classification":
         expected = np.zeros(logits.shape, dtype=bool)
         for row, item in enumerate(examples):
             expected[row, list(item.label) if isinstance(item.label, tuple) else [int(item.label)]] = True
-        return multi_label_metrics(logits > 0, expected)
+        return LabelSetOutcomes(predicted=logits > 0, expected=expected, probabilities=probabilities)
     wanted = np.array([int(_scalar(item)) for item in examples])
-    return classification_metrics(logits.argmax(axis=1), wanted, len(manifest.labels))
+    return LabelOutcomes(predicted=logits.argmax(axis=1), expected=wanted, probabilities=probabilities)
 
 
 def _scalar(example: LabelledText) -> float:

@@ -5,6 +5,10 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
+from intbert.runtime.scores import Floats, percent
+
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -22,6 +26,14 @@ def exact_match(prediction: str, references: Sequence[str]) -> float:
 def f1(prediction: str, references: Sequence[str]) -> float:
     """Best overlap of words with any reference, 0 to 1."""
     return max(_overlap(normalise(prediction).split(), normalise(reference).split()) for reference in references)
+
+
+def question_metrics(exact: Floats, overlap: Floats) -> dict[str, Floats]:
+    """Means over questions in percent; what `exact_match` and `f1` gave each, both (..., questions)."""
+    return {
+        "exact_match": percent(np.mean(exact, axis=-1)),
+        "f1": percent(np.mean(overlap, axis=-1)),
+    }
 
 
 def _overlap(prediction: list[str], reference: list[str]) -> float:

@@ -80,7 +80,7 @@ def test_it_is_as_good_as_the_trained_one(peg: BuiltVariant, data: PreparedData)
     batch = RaggedBatch.of(data.dev_sequences(70))
     program = program_of(peg)
     logits = twin_logits(program, batch.token_ids, batch.type_ids, batch.cumulative_lengths)
-    labels = [example.label for example in data.dev_texts[: len(logits)]]
+    labels = [example.label for example in data.dev[: len(logits)]]
     assert float((logits.argmax(axis=1) == labels).mean()) > 0.8
     outliers = peg.measured["outliers"]
     assert isinstance(outliers, list)

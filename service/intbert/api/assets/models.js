@@ -1,5 +1,6 @@
 // What is served: one card a package, from /models.
 
+import { accuracyRows, agreementLine, groupTable, signed } from "./accuracy.js";
 import { copyButton, h } from "./dom.js";
 import { bytes, count, duration, kernelName, percent, significant, variantClass, variantName } from "./format.js";
 
@@ -15,6 +16,8 @@ export function modelCard(entry) {
     entry.card?.notes ? h("p", {}, entry.card.notes) : null,
     h("p", { class: "soft small" }, facts(entry).join(" · ")),
     h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": `Figures of ${entry.name}` }, table(entry, names)),
+    agreementLine(entry),
+    groupTable(entry),
     proof(entry),
     hashes(entry, names),
   );
@@ -77,19 +80,13 @@ function labelList(labels) {
 }
 
 function table(entry, names) {
-  const rows = [...metricRows(entry, names), ...sizeRows(entry, names), ...latencyRows(entry, names), ...memoryRows(entry, names)];
+  const rows = [...accuracyRows(entry, names), ...sizeRows(entry, names), ...latencyRows(entry, names), ...memoryRows(entry, names)];
   return h(
     "table",
     {},
     h("thead", {}, h("tr", {}, h("td", {}), names.map((name, index) => h("th", { scope: "col", class: variantClass(name, index) }, variantName(name))))),
     h("tbody", {}, rows.map(([name, values]) => h("tr", {}, h("th", { scope: "row" }, name), values.map((value) => h("td", {}, value))))),
   );
-}
-
-function metricRows(entry, names) {
-  const card = entry.card?.metrics ?? {};
-  const metricNames = Object.keys(card[names[0]] ?? {});
-  return metricNames.map((metric) => [title(metric), names.map((name) => (card[name]?.[metric] ?? NaN).toFixed(2).replace("NaN", "–"))]);
 }
 
 function sizeRows(entry, names) {
@@ -136,13 +133,4 @@ function hashes(entry, names) {
     h("summary", {}, "SHA-256 of the files"),
     h("dl", { class: "hashes" }, rows.map(([name, hash]) => [h("dt", {}, name), h("dd", {}, h("code", {}, hash), copyButton(hash, `the hash of ${name}`))]).flat()),
   );
-}
-
-function title(name) {
-  const words = name.replaceAll("_", " ");
-  return words === "f1" ? "F1" : words[0].toUpperCase() + words.slice(1);
-}
-
-function signed(value) {
-  return (value > 0 ? "+" : value < 0 ? "−" : "±") + Math.abs(value).toFixed(2);
 }

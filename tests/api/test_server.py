@@ -146,10 +146,16 @@ def test_forced_kernels_are_the_active_ones(tiny_store: Path) -> None:
         ({"port": "eighty"}, "INTBERT_PORT"),
         ({"tokens": 3}, "INTBERT_TOKENS"),
         ({"host": "256.1.1.1", "port": 0}, "256.1.1.1"),
+        ({"threads": 1024}, "INTBERT_THREADS"),
+        ({"workers": 1024}, "1024 workers"),
+        ({"queue_tokens": 63, "batch_tokens": 32}, "INTBERT_QUEUE_TOKENS"),
+        ({"qa_model": "tiny"}, "it holds: tiny-qa"),
+        ({"classify_model": "missing"}, "'missing'"),
+        ({"api_keys": " , "}, "INTBERT_API_KEYS"),
     ],
 )
 def test_settings_that_cannot_work_end_the_start(tiny_store: Path, settings: dict[str, object], named: str) -> None:
-    """One line that names the setting, exit code 2, no traceback."""
+    """One line that names the setting, exit code 2, no traceback, and nothing ever listens."""
     done = subprocess.run(
         [sys.executable, "-m", "intbert.cli", "serve", "--store", str(tiny_store)],
         env=environment(**settings),
@@ -161,6 +167,7 @@ def test_settings_that_cannot_work_end_the_start(tiny_store: Path, settings: dic
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("intbert: ")]
     assert named in line
     assert "Traceback" not in done.stderr
+    assert "listening" not in done.stderr
 
 
 def test_an_occupied_port_is_said(tiny_store: Path) -> None:
@@ -188,3 +195,20 @@ def test_logs_hold_no_texts(tiny_store: Path) -> None:
         running.wait_for("stopped", 5)
     assert "confidential" not in json.dumps(running.log)
     assert [line["status"] for line in running.log if line["event"] == "request"] == [200, 422, 422]
+
+
+@pytest.mark.parametrize("kind", ["missing", "file"])
+def test_a_store_that_is_no_directory_ends_the_start(tmp_path: Path, kind: str) -> None:
+    """Nothing there, or a file in its place: exit code 2 before anything listens, with the path."""
+    if kind == "file":
+        (tmp_path / kind).write_text("not a store")
+    done = subprocess.run(
+        [sys.executable, "-m", "intbert.cli", "serve", "--port", "0", "--store", str(tmp_path / kind)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert str(tmp_path / kind) in done.stderr
+    assert "listening" not in done.stderr

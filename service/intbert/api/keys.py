@@ -107,6 +107,8 @@ def is_loopback(host: str) -> bool:
 def _digests(given: SecretStr, file: Path | None, name: str) -> tuple[bytes, ...]:
     """Keys are separated by commas, spaces or lines; in a file a line that begins with # is a comment."""
     keys = given.get_secret_value().replace(",", " ").split()
+    if given.get_secret_value() and not keys:  # whoever wrote something there wanted keys
+        raise ConfigError(f"INTBERT_{name} holds no key, only separators; leave it out to serve without keys")
     if file is not None:
         keys += _keys_in(file, name)
     for number, key in enumerate(keys, 1):

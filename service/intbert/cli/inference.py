@@ -53,12 +53,12 @@ def _serve(settings: Settings) -> None:
 
     from intbert.api.app import create_app
     from intbert.api.server import serve as serve_app
-    from intbert.runtime.native import choose_kernels
+    from intbert.runtime.preflight import check_start
     from intbert.runtime.service import InferenceService
     from intbert.telemetry.logs import make_logger
     from intbert.telemetry.metrics import Metrics
 
-    choose_kernels(settings.kernels)  # a name that can't be had is refused now: unlike a store, it won't change
+    check_start(service_settings(settings))
     logger = make_logger(log_format=settings.log_format, level=settings.log_level)
     traces = _make_traces(settings)
     metrics = Metrics(CollectorRegistry())

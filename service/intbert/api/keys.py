@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from intbert.api.adapters.errors import failure
 from intbert.api.errors import HttpError
+from intbert.api.origin import cross_site_refusal
 from intbert.config import Settings
 from intbert.errors import ConfigError
 
@@ -79,6 +80,8 @@ class KeysMiddleware:
         if scope["type"] == "http":
             access = access_of(scope["method"], scope["path"])
             refusal = self._keys.refusal(access, _authorization(scope))
+            if refusal is None and access == "admin":
+                refusal = cross_site_refusal(scope, keyed=bool(self._keys.admin))
         if refusal is None:
             await self._app(scope, receive, send)
             return

@@ -19,7 +19,7 @@ INFERENCE_ERRORS = (400, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 _PROBLEMS: Mapping[int, str] = {
     400: "The body is not JSON",
     401: "No key, or none that is valid here; only on servers with keys",
-    403: "The key is not for this; only on servers with keys",
+    403: "The key is not for this, or a web page of another site asked",
     404: "No such model, version or variant",
     409: "The version can't serve, `code` says why; what served before still does",
     408: "The body did not arrive in time",

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ import pytest
 from tests.api.conftest import environment, run_server
 from tests.api.packages import write_tiny
 from tests.api.test_classify import check_problem
+
+HALF_A_REQUEST = b"POST /qa HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
 
 
 def damage_byte(package: Path) -> None:
@@ -105,6 +108,26 @@ def test_sigterm_loses_no_request(tiny_store: Path) -> None:
         assert len(statuses) >= 4
         assert set(statuses) == {200}
         assert running.wait_for("stopped")["everything_answered"] is True
+
+
+def test_what_the_drains_bound_cuts_off_is_told_so(tiny_store: Path) -> None:
+    """503 and draining, to the client and in the log; no traceback, and the last line is honest."""
+    with run_server(tiny_store, drain_notice_s=0, drain_timeout_s=1) as running:
+        url = httpx.URL(running.url)
+        with socket.create_connection((url.host, url.port or 0), timeout=30) as client:
+            client.sendall(HALF_A_REQUEST)
+            running.process.send_signal(signal.SIGTERM)
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        assert running.process.wait(30) == 0
+        assert running.wait_for("stopped", 5)["everything_answered"] is False
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"application/problem+json" in head
+    assert b"connection: close" in head
+    assert json.loads(body)["code"] == "draining"
+    (line,) = [line for line in running.log if line["event"] == "request"]
+    assert (line["status"], line["code"]) == (503, "draining")
+    assert "Traceback" not in json.dumps(running.log)
 
 
 def _ask_until_refused(url: str, statuses: list[int], refused: threading.Event) -> None:

@@ -70,7 +70,7 @@ def create_app(
         docs_url=None,  # they load their scripts from another site
         redoc_url=None,
         telemetry=NO_TELEMETRY,
-        lifespan=lambda _app: _lifespan(service, settings, metrics, logger, traces),
+        lifespan=lambda _app: _lifespan(service, settings, metrics, logger, traces, cut_off=lambda: exchange.cut_off),
     )
     handlers = _inference(service, settings, metrics)
     _add_inference(app, handlers)
@@ -78,7 +78,7 @@ def create_app(
     _add_operations(app, service, metrics, logger)
     _add_errors(app)
     app.openapi = _cached(lambda: describe(app, ClassifyRequest, QaRequest, CompareRequest, *ADAPTER_BODIES))  # type: ignore[method-assign]
-    return ExchangeMiddleware(
+    exchange = ExchangeMiddleware(
         KeysMiddleware(DirectRoutes(app, handlers), keys=load_keys(settings)),
         metrics=metrics,
         traces=traces,
@@ -87,6 +87,7 @@ def create_app(
         requests_max=settings.max_requests,
         retry_ms=service.next_batch_ms,
     )
+    return exchange
 
 
 @asynccontextmanager
@@ -96,14 +97,19 @@ async def _lifespan(
     metrics: Metrics,
     logger: FilteringBoundLogger,
     traces: Traces | None,
+    *,
+    cut_off: Callable[[], int],
 ) -> AsyncIterator[None]:
-    """Load beside the event loop, so that probes are answered meanwhile; close within the bound."""
+    """Load beside the event loop, so that probes are answered meanwhile; close within the bound.
+
+    `cut_off` says how many requests the server gave up when its own bound was over, which is before this ends.
+    """
     loading = asyncio.create_task(asyncio.to_thread(_start, service, metrics, logger))
     try:
         yield
     finally:
         finished = await asyncio.to_thread(service.close, settings.drain_timeout_s)
-        logger.info("stopped", everything_answered=finished)
+        logger.info("stopped", everything_answered=finished and not cut_off())
         await loading
         if traces is not None:
             await asyncio.to_thread(traces.close, TRACES_CLOSE_S)

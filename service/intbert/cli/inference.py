@@ -1,38 +1,42 @@
 """serve, classify."""
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from intbert.cli.options import AsJson, Kernels, Store, Threads, Version, running_service, service_settings
+from intbert.cli.options import AsJson, Config, Kernels, Store, Threads, Version, running_service, service_settings
 from intbert.cli.output import print_json, print_table
-from intbert.config import Settings, load_settings, variables
+from intbert.config import Settings, explained, load_settings, variable
 from intbert.errors import InputError
 from intbert.version import package_version
 
 if TYPE_CHECKING:
     from intbert.telemetry.traces import Traces
 
+HELP_COLUMNS = 76
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command(epilog=f"All settings, as variables: {', '.join(variables())}.")(serve)
+    app.command(epilog=_all_settings())(serve)
     app.command()(classify)
 
 
 def serve(
     store: Store = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="[default: 8000]; 0 chooses a free one.")] = None,
+    host: Annotated[str | None, typer.Option(help=explained("host"))] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help=explained("port"))] = None,
     kernels: Kernels = None,
     threads: Threads = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Batches computed at the same time.")] = None,
-    log_format: Annotated[Literal["json", "console"] | None, typer.Option(help="[default: console].")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help=explained("workers"))] = None,
+    log_format: Annotated[Literal["json", "console"] | None, typer.Option(help=explained("log_format"))] = None,
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"] | None, typer.Option(help="[default: info].")
+        Literal["debug", "info", "warning", "error"] | None, typer.Option(help=explained("log_level"))
     ] = None,
+    config: Config = None,
 ) -> None:
-    """Serve the models of the store over HTTP. An option wins over its variable."""
+    """Serve the models of the store over HTTP. An option wins over its variable, a variable over the file."""
     _serve(
         load_settings(
             store=store,
@@ -43,8 +47,23 @@ def serve(
             workers=workers,
             log_format=log_format,
             log_level=log_level,
+            config=config,
         )
     )
+
+
+def _all_settings() -> str:
+    """Every setting by its variable, for the end of the help. A \\b keeps click from filling the lines."""
+    intro = (
+        "All settings. As variables they have the names below; in the file of --config they are keys without INTBERT_ "
+        "and in lower case: queue_tokens = 32768."
+    )
+    indent = " " * 4
+    entries = [
+        f"{variable(name)}\n{fill(explained(name), HELP_COLUMNS, initial_indent=indent, subsequent_indent=indent)}"
+        for name in Settings.model_fields
+    ]
+    return "\n".join((intro, "", "\b", *entries))
 
 
 def _serve(settings: Settings) -> None:

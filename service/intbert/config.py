@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     max_requests: int = Field(default=1024, ge=1, description="Requests answered at a time; more is 429.")
     max_inputs: int = Field(default=256, ge=1, description="Inputs of one request.")
     max_body_bytes: int = Field(default=4 * 2**20, ge=1024, description="Bytes of one request's body.")
+    head_timeout_s: float = Field(
+        default=10.0, gt=0, le=3600, description="Seconds for a request's first line and headers to arrive."
+    )
     request_timeout_s: float = Field(
         default=30.0, gt=0, le=3600, description="Seconds for a body to arrive, and again for the answer."
     )

@@ -105,7 +105,8 @@ def test_truncation_is_said_and_counted(client: httpx.Client) -> None:
     """A long text is refused with limit and length, or cut on request, and the answer tells how much was lost."""
     text = "good film " * 60
     problem = refuse(client, {"inputs": text}, 422, "too_long")
-    assert (problem["tokens"], problem["limit"]) == (122, POSITIONS)
+    assert (problem["tokens"], problem["limit"], problem["field"]) == (122, POSITIONS, "inputs")
+    assert '"parameters": {"truncation": "truncate"}' in problem["detail"]
     answer = classify(client, text, truncation="truncate")
     assert answer["usage"] == [{"tokens": POSITIONS, "windows": 1, "truncated": True, "tokens_dropped": 58}]
 
@@ -234,3 +235,13 @@ def test_server_timing_names_the_stages(client: httpx.Client) -> None:
     assert list(stages) == ["tokenize", "queue", "compute", "post"]
     assert all(float(milliseconds) >= 0 for milliseconds in stages.values())
     assert float(stages["compute"]) > 0
+
+
+def test_too_long_says_which_input(client: httpx.Client) -> None:
+    """Of many the one; a pair is too long as a whole."""
+    long = "good film " * 60
+    assert refuse(client, {"inputs": ["good", long]}, 422, "too_long")["field"] == "inputs[1]"
+    pair = {"text": "good", "text_pair": long}
+    problem = refuse(client, {"inputs": ["good", pair]}, 422, "too_long")
+    assert problem["field"] == "inputs[1]"
+    assert problem["detail"].startswith("inputs[1] has 124 tokens, more than the limit of 64; ")

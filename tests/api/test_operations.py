@@ -15,6 +15,28 @@ def test_front_door_says_what_this_is(client: httpx.Client) -> None:
     assert door["name"] == "intbert"
     for path in (door["models"], door["metrics"], door["openapi"], *door["health"]):
         assert client.get(path).status_code == 200, path
+    for task in ("classify", "qa", "compare"):
+        assert door[task] == f"POST /{task}"
+        assert client.post(f"/{task}", json={}).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/startupz", "/metrics", "/models", "/v2/health/live"])
+def test_head_is_get_without_the_body(client: httpx.Client, path: str) -> None:
+    """Some probes and link checkers ask so; the connection stays usable."""
+    for _ in range(2):
+        response = client.head(path)
+        assert (response.status_code, response.content) == (200, b"")
+        assert response.headers["content-type"] == client.get(path).headers["content-type"]
+    assert client.head("/classify").status_code == 405
+    assert client.head("/nowhere").status_code == 404
+
+
+def test_a_slash_too_many_is_not_found(client: httpx.Client) -> None:
+    """And not a redirection to wherever the client's Host header points."""
+    for method, path in (("POST", "/classify/"), ("GET", "/models/")):
+        response = client.request(method, path, headers={"host": "evil.example"})
+        check_problem(response, 404, "route_not_found")
+        assert "evil" not in str(response.headers) + response.text
 
 
 def test_models_are_described(client: httpx.Client) -> None:
@@ -53,6 +75,7 @@ def test_report_is_the_packages_own_page(client: httpx.Client) -> None:
     assert response.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in response.headers["content-security-policy"]
     assert client.get("/models/tiny/report", params={"version": "1"}).status_code == 200
+    assert client.get("/models/tiny/report", params={"version": ""}).status_code == 422
     check_problem(client.get("/models/nope/report"), 404, "model_not_found")
     check_problem(client.get("/models/tiny/report", params={"version": "7"}), 404, "version_not_found")
 

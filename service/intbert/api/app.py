@@ -32,7 +32,7 @@ from intbert.api.keys import KeysMiddleware, load_keys
 from intbert.api.openapi import INFERENCE_ERRORS, describe, problems, request_body, text_content
 from intbert.api.page import add_page
 from intbert.api.qa import answer_questions
-from intbert.api.wire import ClassifyRequest, ClassifyResponse
+from intbert.api.wire import ClassifyRequest, ClassifyResponse, Name
 from intbert.api.wire_compare import CompareRequest, CompareResponse
 from intbert.api.wire_models import ModelResponse, ModelsResponse, ProbeResponse
 from intbert.api.wire_qa import QaRequest, QaResponse
@@ -69,6 +69,7 @@ def create_app(
         description=DESCRIPTION,
         docs_url=None,  # they load their scripts from another site
         redoc_url=None,
+        redirect_slashes=False,  # the address would be made of what the client sent as Host
         telemetry=NO_TELEMETRY,
         lifespan=lambda _app: _lifespan(service, settings, metrics, logger, traces, cut_off=lambda: exchange.cut_off),
     )
@@ -204,7 +205,7 @@ def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics, l
         "The model's report, a page",
         responses={200: text_content("text/html"), **problems(404, 422, 503)},
     )
-    def get_report(name: str, version: str | None = None) -> Response:
+    def get_report(name: str, version: Name | None = None) -> Response:
         return operations.show_report(service, name, version)
 
     @app.post(

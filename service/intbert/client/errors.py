@@ -1,6 +1,7 @@
 """What can go wrong, seen from the client.
 
 ClientError
+|- ArgumentError          what was asked for can't be sent: the address, the key, or a value that is no JSON
 |- ConnectionFailedError  no answer: refused, reset, or too slow
 |- AnswerError            an answer, but not this service's
 `- ApiError               the service's problem document: status, code, detail, request_id, and its figures
@@ -19,6 +20,10 @@ from typing import Any
 
 class ClientError(Exception):
     """Base of all."""
+
+
+class ArgumentError(ClientError):
+    """Nothing was sent; the message names what can't be."""
 
 
 class ConnectionFailedError(ClientError):

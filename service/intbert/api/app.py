@@ -29,7 +29,7 @@ from intbert.api.direct import DirectRoutes
 from intbert.api.errors import HttpError
 from intbert.api.exchange import ExchangeMiddleware
 from intbert.api.keys import KeysMiddleware, load_keys
-from intbert.api.openapi import INFERENCE_ERRORS, describe, problems, request_body, text_content
+from intbert.api.openapi import DESCRIPTION, INFERENCE_ERRORS, describe, problems, request_body, text_content
 from intbert.api.page import add_page
 from intbert.api.qa import answer_questions
 from intbert.api.wire import ClassifyRequest, ClassifyResponse, Name
@@ -49,7 +49,6 @@ TRACES_CLOSE_S = 3.0  # for the spans that are left, while a collector may be go
 # Newer FastAPIs export traces, metrics and logs by themselves where the environment names a collector. Ours are
 # `telemetry.traces`: with stages, without what a client sends.
 NO_TELEMETRY: TelemetryConfig = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
-DESCRIPTION = "Text classification and span answers by integer-only int8 models on CPUs, beside their FP32 originals."
 
 
 def create_app(
@@ -188,14 +187,14 @@ def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics, l
 
     add_page(app)
 
-    @get("/models", "All models", responses={200: {"model": ModelsResponse}, **problems(503)})
+    @get("/models", "All models", responses={200: {"model": ModelsResponse}, **problems(500, 503)})
     def get_models() -> Response:
         return operations.list_models(service)
 
     @get(
         "/models/{name}",
         "All versions of one model",
-        responses={200: {"model": ModelResponse}, **problems(404, 422, 503)},
+        responses={200: {"model": ModelResponse}, **problems(404, 500, 503)},
     )
     def get_model(name: str) -> Response:
         return operations.show_model(service, name)
@@ -203,7 +202,7 @@ def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics, l
     @get(
         "/models/{name}/report",
         "The model's report, a page",
-        responses={200: text_content("text/html"), **problems(404, 422, 503)},
+        responses={200: text_content("text/html"), **problems(404, 422, 500, 503)},
     )
     def get_report(name: str, version: Name | None = None) -> Response:
         return operations.show_report(service, name, version)
@@ -212,7 +211,7 @@ def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics, l
         "/models/{name}/versions/{version}/activate",
         summary="Serve this version by default, after loading and testing it; the one before stays for a way back",
         response_class=Response,
-        responses={200: {"model": Activated}, **problems(404, 409, 422, 503)},
+        responses={200: {"model": Activated}, **problems(404, 409, 500, 503)},
     )
     def post_activate(name: str, version: str) -> Response:
         answer = activate(service, logger, name, version)

@@ -317,6 +317,14 @@ def test_version_and_help() -> None:
         assert run(command, "--help").returncode == 0
 
 
+def test_a_text_too_long_is_refused_with_the_option_that_cuts_it(store: Path) -> None:
+    """Which text, how long, and what to type."""
+    message = refusal("classify", "good", "good " * 100, "--store", store)
+    assert "inputs[1] has 102 tokens, more than the limit of 64; shorten it, or add --truncate" in message
+    assert "is empty" in refusal("classify", "", "--store", store)
+    assert run("classify", "good " * 100, "--truncate", "--store", store).returncode == 0
+
+
 def test_help_of_serve_explains_every_setting() -> None:
     """Name, meaning and default of each, from the one place that has them."""
     told = " ".join(run("serve", "--help").stdout.split())

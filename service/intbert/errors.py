@@ -73,6 +73,10 @@ class InputError(IntbertError):
         error.can_be_cut = advice is None
         return error
 
+    def with_advice(self, advice: str) -> "InputError":
+        """The same, with one more way out."""
+        return InputError(f"{self.message}, or {advice}", code=self.code, details=self.details)
+
     @classmethod
     def too_many(cls, *, what: str, count: int, limit: int) -> "InputError":
         """More of something than the server accepts at once."""

@@ -1,5 +1,7 @@
 """serve, classify."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -116,7 +118,7 @@ def classify(
     if text_pair is not None and len(texts) > 1:
         raise InputError(f"--text-pair needs exactly one TEXT, got {len(texts)}", code="invalid_parameter")
     settings = load_settings(store=store, kernels=kernels, classify_model=model)
-    with running_service(settings) as service:
+    with running_service(settings) as service, _truncate_advised():
         result = service.classify_now(
             [TextInput(text=text, text_pair=text_pair) for text in texts],
             ClassifyParameters(
@@ -137,3 +139,12 @@ def classify(
         for best in labels[: top_k or 1]
     ]
     print_table(("score", "label", *(["digest"] if result.digests else []), "text"), rows)
+
+
+@contextmanager
+def _truncate_advised() -> Iterator[None]:
+    """A text that is too long is refused with the option that would cut it."""
+    try:
+        yield
+    except InputError as error:
+        raise error.with_advice("add --truncate") if error.can_be_cut else error from None

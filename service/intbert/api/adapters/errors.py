@@ -70,7 +70,7 @@ def _advised(error: Exception, path: str) -> Exception:
     if not isinstance(error, InputError) or not error.can_be_cut:
         return error
     words = next(words for start, words in CUTTING.items() if path.startswith(start))
-    return InputError(f"{error.message}, or send {words}", code=error.code, details=error.details)
+    return error.with_advice(f"send {words}")
 
 
 def _shape_at(path: str) -> "Callable[[IntbertError, int], dict[str, Any]] | None":

@@ -25,6 +25,8 @@ def test_a_damaged_package_is_no_matter_of_settings(tmp_path: Path) -> None:
     directory = write_tiny(tmp_path).directory
     (directory / "manifest.json").write_text("{")
     check_start(ServiceSettings(store=tmp_path, default_models={CLASSIFIER: "tiny"}))
+    write_tiny(tmp_path, version="0")
+    check_start(ServiceSettings(store=tmp_path, default_models={CLASSIFIER: "tiny"}))
     (tmp_path / "linked").symlink_to(directory.parent)
     check_start(ServiceSettings(store=tmp_path))
 

@@ -30,16 +30,18 @@ def check_start(settings: ServiceSettings) -> None:
 
 
 def _newest(store: ModelStore) -> dict[str, Manifest | None]:
-    """The newest version of every model; None for a manifest that can't be read. NotFoundError without a store."""
+    """Of every model the newest manifest that can be read; None if none can. NotFoundError without a store."""
     return {name: _manifest(store, name) for name in store.models()}
 
 
 def _manifest(store: ModelStore, name: str) -> Manifest | None:
-    try:
-        path = store.path(name)
-        return parse_manifest(read_manifest_bytes(path), path)
-    except (PackageError, NotFoundError, OSError):
-        return None
+    for version in reversed(store.versions(name)):
+        try:
+            path = store.path(name, version)
+            return parse_manifest(read_manifest_bytes(path), path)
+        except (PackageError, NotFoundError, OSError):
+            continue
+    return None
 
 
 def _check_defaults(settings: ServiceSettings, newest: dict[str, Manifest | None]) -> None:

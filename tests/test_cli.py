@@ -15,6 +15,7 @@ import onnx
 import pytest
 
 from intbert.cli.entry import main
+from intbert.config import Settings, explained, variable
 from tests.api.packages import reference_digest, write_tiny, write_tiny_qa
 
 HEAVY = ("torch", "transformers", "datasets", "accelerate")
@@ -340,6 +341,31 @@ def test_version_and_help() -> None:
     ):
         assert command in listed
         assert run(command, "--help").returncode == 0
+
+
+def test_a_text_too_long_is_refused_with_the_option_that_cuts_it(store: Path) -> None:
+    """Which text, how long, and what to type."""
+    message = refusal("classify", "good", "good " * 100, "--store", store)
+    assert "inputs[1] has 102 tokens, more than the limit of 64; shorten it, or add --truncate" in message
+    assert "is empty" in refusal("classify", "", "--store", store)
+    assert run("classify", "good " * 100, "--truncate", "--store", store).returncode == 0
+
+
+def test_help_of_serve_explains_every_setting() -> None:
+    """Name, meaning and default of each, from the one place that has them."""
+    told = " ".join(run("serve", "--help").stdout.split())
+    for name in Settings.model_fields:
+        assert f"{variable(name)} {explained(name)}" in told, name
+
+
+def test_settings_from_a_file(store: Path, tmp_path: Path) -> None:
+    """Any command reads the file that INTBERT_CONFIG names; serve and doctor take --config."""
+    file = tmp_path / "intbert.toml"
+    file.write_text(f'store = "{store}"')
+    assert document("models", INTBERT_CONFIG=str(file))[0]["name"] == "tiny"
+    assert document("doctor", "--config", file)["ok"]
+    file.write_text("prot = 1")
+    assert f"{file}: prot = 1" in refusal("serve", "--config", file)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from intbert.config import load_settings
+from intbert.config import Settings, explained, load_settings
 from intbert.errors import ConfigError
 
 
@@ -93,3 +93,78 @@ def test_settings_are_frozen() -> None:
     """Nobody changes settings after the start."""
     with pytest.raises(ValueError, match="frozen"):
         load_settings().port = 1
+
+
+def test_file_stands_between_environment_and_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options over variables over the file over defaults, each key by itself; named by option or by variable."""
+    file = tmp_path / "intbert.toml"
+    file.write_text('port = 9001\nhost = "::1"\nqueue_tokens = 4096\nstore = "elsewhere"\nshadow_rate = 0.5\n')
+    monkeypatch.setenv("INTBERT_HOST", "10.1.2.3")
+    monkeypatch.setenv("INTBERT_QUEUE_TOKENS", "8192")
+    monkeypatch.setenv("INTBERT_STORE", "")
+    settings = load_settings(config=file, queue_tokens=16384)
+    assert (settings.port, settings.host, settings.queue_tokens) == (9001, "10.1.2.3", 16384)
+    assert (settings.store, settings.shadow_rate, settings.max_inputs) == (Path("elsewhere"), 0.5, 256)
+    monkeypatch.setenv("INTBERT_CONFIG", str(file))
+    assert load_settings().port == 9001
+
+
+def test_an_empty_variable_does_not_switch_the_files_keys_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files hand on variables that nobody set as empty ones."""
+    file = tmp_path / "intbert.toml"
+    file.write_text('api_keys = "ask-0123456789abcdef"\n')
+    monkeypatch.setenv("INTBERT_API_KEYS", "")
+    assert load_settings(config=file).api_keys.get_secret_value() == "ask-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("ports = 9000", ["ports = 9000", "known: store, host, port"]),
+        ("[server]\nport = 9000", ["server is not a setting"]),
+        ('port = "eighty"', ["port is 'eighty'"]),
+        ("port = 70000", ["port is 70000"]),
+        ("threads = true", ["threads is true"]),
+        ("kernels = 3", ["kernels is 3"]),
+        ("config = 'other.toml'", ["config = 'other.toml'"]),
+        ("port = ", ["no TOML file", "Invalid value"]),
+        ("batch_tokens = 100000", ["batch_tokens (100000)", "INTBERT_BATCH_TOKENS"]),
+    ],
+)
+def test_what_is_wrong_in_the_file(tmp_path: Path, content: str, words: list[str]) -> None:
+    """The message names the file, the key and the value."""
+    file = tmp_path / "intbert.toml"
+    file.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(config=file)
+    for word in [str(file), *words]:
+        assert word in caught.value.message
+
+
+@pytest.mark.parametrize("content", ['api_key = "secret"', 'api_keys = ["secret"]', '[keys]\napi_keys = "secret"'])
+def test_a_wrong_file_shows_no_keys(tmp_path: Path, content: str) -> None:
+    """Neither in a setting of that name nor in one that was meant to be it."""
+    file = tmp_path / "intbert.toml"
+    file.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(config=file)
+    assert "secret" not in caught.value.message
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever names one wants it read."""
+    monkeypatch.setenv("INTBERT_CONFIG", str(tmp_path / "missing.toml"))
+    with pytest.raises(ConfigError, match="missing.toml"):
+        load_settings()
+
+
+def test_every_setting_is_explained() -> None:
+    """With its default; what counts seconds, bytes or tokens says so."""
+    for name, field in Settings.model_fields.items():
+        line = explained(name)
+        assert field.description, name
+        assert "[default: " in line, name
+        if name.endswith("_s"):
+            assert "Seconds" in line, name
+        for unit in ("bytes", "tokens"):
+            assert unit not in name or unit.capitalize() in line, name

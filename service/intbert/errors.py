@@ -50,6 +50,7 @@ class InputError(IntbertError):
     """The request's content can't be answered."""
 
     default_code = "invalid_input"
+    can_be_cut = False
 
     @classmethod
     def empty_text(cls, what: str = "text") -> "InputError":
@@ -57,13 +58,25 @@ class InputError(IntbertError):
         return cls(f"{what} is empty; send at least one visible character", code="empty_text", details={"field": what})
 
     @classmethod
-    def too_long(cls, *, tokens: int, limit_tokens: int, advice: str = 'send "truncation": "truncate"') -> "InputError":
-        """Both figures count special tokens."""
-        return cls(
-            f"the text has {tokens} tokens, more than the model's limit of {limit_tokens}; shorten it or {advice}",
+    def too_long(
+        cls, *, tokens: int, limit_tokens: int, field: str | None = None, advice: str | None = None
+    ) -> "InputError":
+        """Both figures count special tokens; `field` names the input, `advice` says what helps beside shorter texts.
+
+        Without advice `can_be_cut` is set: each protocol has its own word for asking that the end be dropped.
+        """
+        error = cls(
+            f"{field or 'the text'} has {tokens} tokens, more than the limit of {limit_tokens}; shorten it"
+            + (f" or {advice}" if advice else ""),
             code="too_long",
-            details={"tokens": tokens, "limit": limit_tokens},
+            details={"tokens": tokens, "limit": limit_tokens} | ({"field": field} if field else {}),
         )
+        error.can_be_cut = advice is None
+        return error
+
+    def with_advice(self, advice: str) -> "InputError":
+        """The same, with one more way out."""
+        return InputError(f"{self.message}, or {advice}", code=self.code, details=self.details)
 
     @classmethod
     def too_many(cls, *, what: str, count: int, limit: int) -> "InputError":

@@ -1,5 +1,6 @@
 """Other servers' protocols on the wire: their requests, their answers, their errors, over the same engine."""
 
+import json
 import re
 from typing import Any
 
@@ -217,3 +218,33 @@ def test_every_endpoint_has_its_series_from_the_start(client: httpx.Client) -> N
     samples = [sample for family in families if family.name == "intbert_requests" for sample in family.samples]
     endpoints = {sample.labels["endpoint"] for sample in samples if sample.labels["variant"] == "int8"}
     assert {"/predict", "/v1/classify", "/v2/infer", "/hf/text-classification", "/hf/question-answering"} <= endpoints
+
+
+@pytest.mark.parametrize(
+    ("path", "inputs", "words"),
+    [
+        (
+            "/predict",
+            {"inputs": [["good"], [LONG]]},
+            'inputs[1] has 122 tokens, more than the limit of 64; .*"truncate": true',
+        ),
+        ("/v1/classify", {"input": ["good", LONG]}, 'input[1] has .*"truncate_prompt_tokens": -1'),
+        ("/hf/text-classification", {"inputs": ["good", LONG]}, 'inputs[1] has .*"parameters": {"truncation": true}'),
+    ],
+)
+def test_the_way_out_is_that_of_the_protocol(client: httpx.Client, path: str, inputs: Any, words: str) -> None:
+    """The input is named, and the parameter that this protocol has; following the advice works."""
+    response = client.post(path, json=inputs)
+    assert response.status_code == 422
+    pattern = ".*".join(map(re.escape, words.split(".*")))
+    assert re.search(pattern, json.dumps(response.json()).replace('\\"', '"')), response.text
+    (advice,) = re.findall('send ("[^.]*?)"[,}]', response.text.replace('\\"', '"'))
+    assert client.post(path, json=inputs | json.loads(f"{{{advice}}}")).status_code == 200
+
+
+@pytest.mark.parametrize(("inputs", "param"), [("", "input"), (["good", ""], "input[1]"), (["good", LONG], "input[1]")])
+def test_v1_names_its_own_parameter(client: httpx.Client, inputs: Any, param: str) -> None:
+    """The field is called `input` there, in the message too."""
+    error = client.post("/v1/classify", json={"input": inputs}).json()["error"]
+    assert error["param"] == param
+    assert error["message"].startswith(param)

@@ -105,7 +105,8 @@ def test_truncation_is_said_and_counted(client: httpx.Client) -> None:
     """A long text is refused with limit and length, or cut on request, and the answer tells how much was lost."""
     text = "good film " * 60
     problem = refuse(client, {"inputs": text}, 422, "too_long")
-    assert (problem["tokens"], problem["limit"]) == (122, POSITIONS)
+    assert (problem["tokens"], problem["limit"], problem["field"]) == (122, POSITIONS, "inputs")
+    assert '"parameters": {"truncation": "truncate"}' in problem["detail"]
     answer = classify(client, text, truncation="truncate")
     assert answer["usage"] == [{"tokens": POSITIONS, "windows": 1, "truncated": True, "tokens_dropped": 58}]
 
@@ -234,3 +235,42 @@ def test_server_timing_names_the_stages(client: httpx.Client) -> None:
     assert list(stages) == ["tokenize", "queue", "compute", "post"]
     assert all(float(milliseconds) >= 0 for milliseconds in stages.values())
     assert float(stages["compute"]) > 0
+
+
+@pytest.mark.parametrize("path", ["/classify", "/qa", "/compare"])
+def test_parameters_of_the_address_are_refused(client: httpx.Client, path: str) -> None:
+    """Passed over, a request for fp32 would be answered by int8; the problem says where the parameter belongs."""
+    problem = check_problem(client.post(f"{path}?variant=fp32", json={"inputs": "good"}), 422, "invalid_request")
+    assert problem["field"] == "variant"
+    assert '{"parameters": {"variant": ...}}' in problem["detail"]
+    problem = check_problem(client.post(f"{path}?x", json={"inputs": "good"}), 422, "invalid_request")
+    assert "'x'" in problem["detail"]
+    assert "body" not in problem["detail"]
+
+
+@pytest.mark.parametrize("name", ["model", "version", "variant"])
+def test_an_empty_name_is_no_default(client: httpx.Client, name: str) -> None:
+    """It comes from a program that meant to fill it in."""
+    asked = {"inputs": "good", "parameters": {name: ""}}
+    assert f"parameters.{name}" in refuse(client, asked, 422, "invalid_request")["detail"]
+    question = {"question": "a", "context": "b", "parameters": {name: ""}}
+    check_problem(client.post("/qa", json=question), 422, "invalid_request")
+    comparison = {"task": "text-classification", "inputs": "good", "variants": ["int8", ""]}
+    check_problem(client.post("/compare", json=comparison), 422, "invalid_request")
+    assert client.post("/predict", params={name: ""}, json={"inputs": "good"}).status_code == 422
+
+
+def test_the_encoding_identity_is_none(client: httpx.Client) -> None:
+    """RFC 9110 has a word for it, and some clients send it."""
+    response = client.post("/classify", json={"inputs": "good"}, headers={"content-encoding": "identity"})
+    assert response.status_code == 200
+
+
+def test_too_long_says_which_input(client: httpx.Client) -> None:
+    """Of many the one; a pair is too long as a whole."""
+    long = "good film " * 60
+    assert refuse(client, {"inputs": ["good", long]}, 422, "too_long")["field"] == "inputs[1]"
+    pair = {"text": "good", "text_pair": long}
+    problem = refuse(client, {"inputs": ["good", pair]}, 422, "too_long")
+    assert problem["field"] == "inputs[1]"
+    assert problem["detail"].startswith("inputs[1] has 124 tokens, more than the limit of 64; ")

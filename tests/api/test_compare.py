@@ -107,3 +107,22 @@ def test_openapi_examples_are_true(client: httpx.Client) -> None:
         compared(client, example["value"])
     for name in ("CompareRequest", "CompareResponse"):
         assert len(document["components"]["schemas"][name]["oneOf"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (TEXTS | {"variants": ["int8", "int2"]}, 404),
+        (TEXTS | {"inputs": ""}, 422),
+        (QUESTION | {"parameters": {"truncation": "error"}}, 422),
+    ],
+)
+def test_a_failure_counts_at_its_model(server: RunningServer, body: dict[str, Any], code: int) -> None:
+    """Without a variant, as an answered comparison does."""
+    model, version = ("tiny", "2") if body["task"] == "text-classification" else ("tiny-qa", "1")
+    labels = {"endpoint": "/compare", "model": model, "version": version, "variant": "", "code": str(code)}
+    key = ("intbert_requests_total", tuple(sorted(labels.items())))
+    before = server.series()[key]
+    with server.client() as client:
+        assert client.post("/compare", json=body).status_code == code
+    assert server.series()[key] == before + 1

@@ -140,6 +140,8 @@ def test_what_is_open_without_a_key(keys: Keys, access: str, code: str | None) -
         ({"admin_keys": SecretStr(f"{CHANGE},schlüssel-0123456789")}, "key 2 of INTBERT_ADMIN_KEYS"),
         ({"api_keys_file": Path("/does/not/exist")}, "INTBERT_API_KEYS_FILE"),
         ({"admin_keys_file": Path("/dev/null")}, "holds no key"),
+        ({"api_keys": SecretStr(",")}, "INTBERT_API_KEYS holds no key"),
+        ({"admin_keys": SecretStr("  ")}, "INTBERT_ADMIN_KEYS holds no key"),
     ],
 )
 def test_keys_that_cannot_work_are_refused_at_start(given: dict[str, SecretStr], text: str) -> None:

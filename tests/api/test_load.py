@@ -150,10 +150,3 @@ def test_one_bad_input_refuses_its_request_and_no_other(server: RunningServer) -
     bodies: list[Any] = [{"inputs": ["good", ""]} if index % 3 == 0 else {"inputs": "bad plot"} for index in range(30)]
     statuses = [response.status_code for response in post_all(server.url, bodies)]
     assert statuses == [422 if index % 3 == 0 else 200 for index in range(30)]
-
-
-def test_store_is_a_directory(tmp_path: Path) -> None:
-    """A file in the place of the store is a reason of its own, not a crash."""
-    (tmp_path / "file").write_text("not a store")
-    with run_server(tmp_path / "file", ready=False) as running, running.client() as client:
-        check_problem(client.get("/readyz"), 503, "store_not_found")

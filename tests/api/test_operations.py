@@ -15,6 +15,28 @@ def test_front_door_says_what_this_is(client: httpx.Client) -> None:
     assert door["name"] == "intbert"
     for path in (door["models"], door["metrics"], door["openapi"], *door["health"]):
         assert client.get(path).status_code == 200, path
+    for task in ("classify", "qa", "compare"):
+        assert door[task] == f"POST /{task}"
+        assert client.post(f"/{task}", json={}).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/startupz", "/metrics", "/models", "/v2/health/live"])
+def test_head_is_get_without_the_body(client: httpx.Client, path: str) -> None:
+    """Some probes and link checkers ask so; the connection stays usable."""
+    for _ in range(2):
+        response = client.head(path)
+        assert (response.status_code, response.content) == (200, b"")
+        assert response.headers["content-type"] == client.get(path).headers["content-type"]
+    assert client.head("/classify").status_code == 405
+    assert client.head("/nowhere").status_code == 404
+
+
+def test_a_slash_too_many_is_not_found(client: httpx.Client) -> None:
+    """And not a redirection to wherever the client's Host header points."""
+    for method, path in (("POST", "/classify/"), ("GET", "/models/")):
+        response = client.request(method, path, headers={"host": "evil.example"})
+        check_problem(response, 404, "route_not_found")
+        assert "evil" not in str(response.headers) + response.text
 
 
 def test_models_are_described(client: httpx.Client) -> None:
@@ -53,6 +75,7 @@ def test_report_is_the_packages_own_page(client: httpx.Client) -> None:
     assert response.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in response.headers["content-security-policy"]
     assert client.get("/models/tiny/report", params={"version": "1"}).status_code == 200
+    assert client.get("/models/tiny/report", params={"version": ""}).status_code == 422
     check_problem(client.get("/models/nope/report"), 404, "model_not_found")
     check_problem(client.get("/models/tiny/report", params={"version": "7"}), 404, "version_not_found")
 
@@ -79,12 +102,54 @@ def test_metrics_are_prometheus_text(client: httpx.Client) -> None:
 def test_openapi_refers_only_to_what_it_holds(client: httpx.Client) -> None:
     """Every $ref of the document has its target: generators of clients stop at the first that has not."""
     document = client.get("/openapi.json").json()
-    schemas = document["components"]["schemas"]
     for reference in _references(document):
-        assert reference.removeprefix("#/components/schemas/") in schemas, reference
+        start, _, kind, name = reference.split("/")
+        assert start == "#"
+        assert name in document["components"][kind], reference
     for path in ("/classify", "/qa"):
         statuses = set(document["paths"][path]["post"]["responses"])
         assert statuses == {"200", "400", "401", "404", "408", "413", "415", "422", "429", "500", "503", "504"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "statuses"),
+    [
+        ("get", "/", {"200"}),
+        ("get", "/livez", {"200", "503"}),
+        ("get", "/metrics", {"200"}),
+        ("get", "/models", {"200", "401", "500", "503"}),
+        ("get", "/models/{name}", {"200", "401", "404", "500", "503"}),
+        ("get", "/models/{name}/report", {"200", "401", "404", "422", "500", "503"}),
+        ("post", "/models/{name}/versions/{version}/activate", {"200", "401", "403", "404", "409", "500", "503"}),
+        ("get", "/v2", {"200", "401"}),
+        ("get", "/v2/models/{name}", {"200", "401", "404", "500", "503"}),
+    ],
+)
+def test_openapi_names_the_statuses_that_occur(
+    client: httpx.Client, method: str, path: str, statuses: set[str]
+) -> None:
+    """And no others; every error has the shape that it has on the wire."""
+    responses = client.get("/openapi.json").json()["paths"][path][method]["responses"]
+    assert set(responses) == statuses
+    for status in statuses - {"200"}:
+        (content,) = responses[status]["content"].values()
+        assert content["schema"]["$ref"].endswith("PlainError" if path.startswith("/v2") else "Problem"), status
+
+
+def test_openapi_names_the_headers_that_are_sent(client: httpx.Client) -> None:
+    """On the wire every answer has exactly those of ours that its status documents."""
+    document = client.get("/openapi.json").json()
+    ours = set(document["components"]["headers"])
+    assert ours == {"X-Request-Id", "Server-Timing", "Retry-After", "WWW-Authenticate"}
+    comparison = {"task": "text-classification", "inputs": "good"}
+    bodies: dict[str, Any] = {"/classify": {"inputs": "good"}, "/predict": {"inputs": "good"}, "/compare": comparison}
+    answers = [(path, client.post(path, json=body)) for path, body in bodies.items()]
+    answers += [(path, client.post(path, json={})) for path in bodies]
+    answers += [(path, client.get(path)) for path in ("/", "/models", "/metrics", "/v2")]
+    for path, response in answers:
+        operation = document["paths"][path][response.request.method.lower()]
+        documented = set(operation["responses"][str(response.status_code)]["headers"])
+        assert {name for name in ours if name in response.headers} == documented, path
 
 
 @pytest.mark.parametrize(("path", "answer", "count"), [("/classify", "ClassifyResponse", 3), ("/qa", "QaResponse", 2)])

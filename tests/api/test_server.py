@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ import pytest
 from tests.api.conftest import environment, run_server
 from tests.api.packages import write_tiny
 from tests.api.test_classify import check_problem
+
+HALF_A_REQUEST = b"POST /qa HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
 
 
 def damage_byte(package: Path) -> None:
@@ -107,6 +110,26 @@ def test_sigterm_loses_no_request(tiny_store: Path) -> None:
         assert running.wait_for("stopped")["everything_answered"] is True
 
 
+def test_what_the_drains_bound_cuts_off_is_told_so(tiny_store: Path) -> None:
+    """503 and draining, to the client and in the log; no traceback, and the last line is honest."""
+    with run_server(tiny_store, drain_notice_s=0, drain_timeout_s=1) as running:
+        url = httpx.URL(running.url)
+        with socket.create_connection((url.host, url.port or 0), timeout=30) as client:
+            client.sendall(HALF_A_REQUEST)
+            running.process.send_signal(signal.SIGTERM)
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        assert running.process.wait(30) == 0
+        assert running.wait_for("stopped", 5)["everything_answered"] is False
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"application/problem+json" in head
+    assert b"connection: close" in head
+    assert json.loads(body)["code"] == "draining"
+    (line,) = [line for line in running.log if line["event"] == "request"]
+    assert (line["status"], line["code"]) == (503, "draining")
+    assert "Traceback" not in json.dumps(running.log)
+
+
 def _ask_until_refused(url: str, statuses: list[int], refused: threading.Event) -> None:
     """Only a refused connection is an honest end: no accepted request may go without an answer."""
     with httpx.Client(base_url=url, timeout=30.0, trust_env=False) as client:
@@ -146,10 +169,16 @@ def test_forced_kernels_are_the_active_ones(tiny_store: Path) -> None:
         ({"port": "eighty"}, "INTBERT_PORT"),
         ({"tokens": 3}, "INTBERT_TOKENS"),
         ({"host": "256.1.1.1", "port": 0}, "256.1.1.1"),
+        ({"threads": 1024}, "INTBERT_THREADS"),
+        ({"workers": 1024}, "1024 workers"),
+        ({"queue_tokens": 63, "batch_tokens": 32}, "INTBERT_QUEUE_TOKENS"),
+        ({"qa_model": "tiny"}, "it holds: tiny-qa"),
+        ({"classify_model": "missing"}, "'missing'"),
+        ({"api_keys": " , "}, "INTBERT_API_KEYS"),
     ],
 )
 def test_settings_that_cannot_work_end_the_start(tiny_store: Path, settings: dict[str, object], named: str) -> None:
-    """One line that names the setting, exit code 2, no traceback."""
+    """One line that names the setting, exit code 2, no traceback, and nothing ever listens."""
     done = subprocess.run(
         [sys.executable, "-m", "intbert.cli", "serve", "--store", str(tiny_store)],
         env=environment(**settings),
@@ -161,6 +190,7 @@ def test_settings_that_cannot_work_end_the_start(tiny_store: Path, settings: dic
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("intbert: ")]
     assert named in line
     assert "Traceback" not in done.stderr
+    assert "listening" not in done.stderr
 
 
 def test_an_occupied_port_is_said(tiny_store: Path) -> None:
@@ -188,3 +218,20 @@ def test_logs_hold_no_texts(tiny_store: Path) -> None:
         running.wait_for("stopped", 5)
     assert "confidential" not in json.dumps(running.log)
     assert [line["status"] for line in running.log if line["event"] == "request"] == [200, 422, 422]
+
+
+@pytest.mark.parametrize("kind", ["missing", "file"])
+def test_a_store_that_is_no_directory_ends_the_start(tmp_path: Path, kind: str) -> None:
+    """Nothing there, or a file in its place: exit code 2 before anything listens, with the path."""
+    if kind == "file":
+        (tmp_path / kind).write_text("not a store")
+    done = subprocess.run(
+        [sys.executable, "-m", "intbert.cli", "serve", "--port", "0", "--store", str(tmp_path / kind)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert str(tmp_path / kind) in done.stderr
+    assert "listening" not in done.stderr

@@ -1,6 +1,7 @@
 """The client against a real service: what goes in, what comes out, what goes wrong."""
 
 import asyncio
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from intbert.client import (
+    AnswerError,
+    ArgumentError,
     AsyncClient,
     Client,
+    ClientError,
     ConnectionFailedError,
     NotFoundError,
     OverloadedError,
@@ -20,6 +24,7 @@ from intbert.client import (
 )
 from tests.api.conftest import RunningServer, run_server
 from tests.api.packages import reference_digest
+from tests.client.conftest import Scripted, scripted
 
 TEXTS = ["the film was very good", "bad plot"]
 QUESTION = Question(question="what was good", context="the film was very good and the plot was bad")
@@ -114,6 +119,47 @@ def test_errors_carry_the_problem_document(service: RunningServer) -> None:
     assert unknown.value.problem["known"] == ["fp32", "int8"]
     assert "varaint" in misspelt.value.detail
     assert len(too_long.value.request_id) == 32
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "localhost:8791",
+        "http://localhost:bad",
+        "http://localhost:99999",
+        "http://",
+        "",
+        "ftp://localhost",
+        "http://[::1",
+    ],
+)
+def test_an_address_that_is_none_is_said_at_once(base_url: str) -> None:
+    """When the client is made, with the address and one that would do."""
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ArgumentError, match="no address") as caught:
+            kind(base_url)
+        assert isinstance(caught.value, ClientError)
+
+
+def test_what_is_no_json_is_said_at_once() -> None:
+    """Before anything is sent and without a second try; the text itself is not repeated."""
+    with Client("http://127.0.0.1:9") as client:
+        with pytest.raises(ArgumentError, match="lone surrogate") as caught:
+            client.classify("confidential \ud800")
+        assert "confidential" not in str(caught.value)
+        with pytest.raises(ArgumentError, match="JSON.*finite"):
+            client.classify("good", top_k=math.nan)  # type: ignore[arg-type]
+        with pytest.raises(ArgumentError, match="JSON"):
+            client.classify("good", top_k=object())  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="ASCII"):
+        Client("http://127.0.0.1:9", api_key="schlüssel")
+
+
+def test_an_answer_that_cannot_be_unpacked_is_no_answer() -> None:
+    """Also what httpx itself stumbles over is one of our errors."""
+    answer = Scripted(status=200, body=b"no gzip", headers=(("content-encoding", "gzip"),))
+    with scripted([answer]) as stage, Client(stage.url) as client, pytest.raises(AnswerError):
+        client.models()
 
 
 def test_retries_carry_requests_over_an_overload(store: Path) -> None:

@@ -71,10 +71,10 @@ def test_longest_first_keeps_the_shorter_text(first: int, second: int, room: int
 
 def test_too_long_says_limit_and_length(tokenizer: Tokenizer) -> None:
     """Both with special tokens, as the client counts them from usage."""
-    with pytest.raises(InputError, match="12 tokens, more than the model's limit of 10") as caught:
+    with pytest.raises(InputError, match="12 tokens, more than the limit of 10") as caught:
         tokenizer.encode("good " * 10, limit_tokens=10)
     assert caught.value.code == "too_long"
-    assert caught.value.details == {"tokens": 12, "limit": 10}
+    assert caught.value.details == {"tokens": 12, "limit": 10, "field": "text"}
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t", "\u200b", "\x00"])

@@ -146,7 +146,7 @@ def test_long_text_is_an_error_or_truncated_visibly(service: InferenceService) -
     long = TextInput(text="good " * 100)
     with pytest.raises(InputError) as caught:
         service.classify_now([long], DEFAULT)
-    assert caught.value.details == {"tokens": 102, "limit": 48}
+    assert caught.value.details == {"tokens": 102, "limit": 48, "field": "inputs"}
     usage = service.classify_now([long], ClassifyParameters(truncation="truncate")).usage[0]
     assert (usage.tokens, usage.truncated, usage.tokens_dropped) == (48, True, 54)
 

@@ -4,7 +4,9 @@ import io
 import json
 import logging
 
-from intbert.telemetry.logs import log_libraries, make_logger
+import pytest
+
+from intbert.telemetry.logs import LogFormat, log_libraries, make_logger
 
 
 def test_json_is_one_document_a_line() -> None:
@@ -38,3 +40,14 @@ def test_records_of_libraries_take_the_same_way() -> None:
     logging.getLogger("intbert-test-library").error("bad %s", "thing")
     (line,) = stream.getvalue().splitlines()
     assert (json.loads(line)["event"], json.loads(line)["logger"]) == ("bad thing", "intbert-test-library")
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_control_characters_reach_no_terminal(log_format: LogFormat) -> None:
+    """Whoever chooses a path can neither colour the log, nor hide in it, nor begin a line."""
+    stream = io.StringIO()
+    make_logger(log_format=log_format, level="info", stream=stream).info("request", path="/x\x1b[31m\n\x9b\u202eé")
+    (line,) = stream.getvalue().splitlines()
+    assert not [character for character in "\x1b\x9b\u202e" if character in line]
+    assert "x1b[31m" in line
+    assert "é" in line

@@ -33,7 +33,7 @@ async def respond(
     try:
         result = await unless_disconnected(request, service.answer(job))
     except Exception:
-        exchange.target = _target_of(service, job)
+        exchange.target = target_of(service, job)
         raise
     _record(exchange, metrics, result)
     if job.task == "question-answering":
@@ -96,7 +96,7 @@ def durations_of(timings: Timings) -> Durations:
     )
 
 
-def _target_of(service: InferenceService, job: Job[Prepared, AnyResult]) -> Target:
+def target_of(service: InferenceService, job: Job[Prepared, AnyResult]) -> Target:
     """What a failed request was for, so that errors and their durations show at their variant; empty if unknown."""
     try:
         key = service.find_variant(job)

@@ -29,10 +29,10 @@ from intbert.api.direct import DirectRoutes
 from intbert.api.errors import HttpError
 from intbert.api.exchange import ExchangeMiddleware
 from intbert.api.keys import KeysMiddleware, load_keys
-from intbert.api.openapi import INFERENCE_ERRORS, describe, problems, request_body, text_content
+from intbert.api.openapi import DESCRIPTION, INFERENCE_ERRORS, describe, problems, request_body, text_content
 from intbert.api.page import add_page
 from intbert.api.qa import answer_questions
-from intbert.api.wire import ClassifyRequest, ClassifyResponse
+from intbert.api.wire import ClassifyRequest, ClassifyResponse, Name
 from intbert.api.wire_compare import CompareRequest, CompareResponse
 from intbert.api.wire_models import ModelResponse, ModelsResponse, ProbeResponse
 from intbert.api.wire_qa import QaRequest, QaResponse
@@ -49,7 +49,6 @@ TRACES_CLOSE_S = 3.0  # for the spans that are left, while a collector may be go
 # Newer FastAPIs export traces, metrics and logs by themselves where the environment names a collector. Ours are
 # `telemetry.traces`: with stages, without what a client sends.
 NO_TELEMETRY: TelemetryConfig = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
-DESCRIPTION = "Text classification and span answers by integer-only int8 models on CPUs, beside their FP32 originals."
 
 
 def create_app(
@@ -69,8 +68,9 @@ def create_app(
         description=DESCRIPTION,
         docs_url=None,  # they load their scripts from another site
         redoc_url=None,
+        redirect_slashes=False,  # the address would be made of what the client sent as Host
         telemetry=NO_TELEMETRY,
-        lifespan=lambda _app: _lifespan(service, settings, metrics, logger, traces),
+        lifespan=lambda _app: _lifespan(service, settings, metrics, logger, traces, cut_off=lambda: exchange.cut_off),
     )
     handlers = _inference(service, settings, metrics)
     _add_inference(app, handlers)
@@ -78,7 +78,7 @@ def create_app(
     _add_operations(app, service, metrics, logger)
     _add_errors(app)
     app.openapi = _cached(lambda: describe(app, ClassifyRequest, QaRequest, CompareRequest, *ADAPTER_BODIES))  # type: ignore[method-assign]
-    return ExchangeMiddleware(
+    exchange = ExchangeMiddleware(
         KeysMiddleware(DirectRoutes(app, handlers), keys=load_keys(settings)),
         metrics=metrics,
         traces=traces,
@@ -87,6 +87,7 @@ def create_app(
         requests_max=settings.max_requests,
         retry_ms=service.next_batch_ms,
     )
+    return exchange
 
 
 @asynccontextmanager
@@ -96,14 +97,19 @@ async def _lifespan(
     metrics: Metrics,
     logger: FilteringBoundLogger,
     traces: Traces | None,
+    *,
+    cut_off: Callable[[], int],
 ) -> AsyncIterator[None]:
-    """Load beside the event loop, so that probes are answered meanwhile; close within the bound."""
+    """Load beside the event loop, so that probes are answered meanwhile; close within the bound.
+
+    `cut_off` says how many requests the server gave up when its own bound was over, which is before this ends.
+    """
     loading = asyncio.create_task(asyncio.to_thread(_start, service, metrics, logger))
     try:
         yield
     finally:
         finished = await asyncio.to_thread(service.close, settings.drain_timeout_s)
-        logger.info("stopped", everything_answered=finished)
+        logger.info("stopped", everything_answered=finished and not cut_off())
         await loading
         if traces is not None:
             await asyncio.to_thread(traces.close, TRACES_CLOSE_S)
@@ -181,14 +187,14 @@ def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics, l
 
     add_page(app)
 
-    @get("/models", "All models", responses={200: {"model": ModelsResponse}, **problems(503)})
+    @get("/models", "All models", responses={200: {"model": ModelsResponse}, **problems(500, 503)})
     def get_models() -> Response:
         return operations.list_models(service)
 
     @get(
         "/models/{name}",
         "All versions of one model",
-        responses={200: {"model": ModelResponse}, **problems(404, 422, 503)},
+        responses={200: {"model": ModelResponse}, **problems(404, 500, 503)},
     )
     def get_model(name: str) -> Response:
         return operations.show_model(service, name)
@@ -196,16 +202,16 @@ def _add_operations(app: FastAPI, service: InferenceService, metrics: Metrics, l
     @get(
         "/models/{name}/report",
         "The model's report, a page",
-        responses={200: text_content("text/html"), **problems(404, 422, 503)},
+        responses={200: text_content("text/html"), **problems(404, 422, 500, 503)},
     )
-    def get_report(name: str, version: str | None = None) -> Response:
+    def get_report(name: str, version: Name | None = None) -> Response:
         return operations.show_report(service, name, version)
 
     @app.post(
         "/models/{name}/versions/{version}/activate",
         summary="Serve this version by default, after loading and testing it; the one before stays for a way back",
         response_class=Response,
-        responses={200: {"model": Activated}, **problems(404, 409, 422, 503)},
+        responses={200: {"model": Activated}, **problems(404, 409, 500, 503)},
     )
     def post_activate(name: str, version: str) -> Response:
         answer = activate(service, logger, name, version)

@@ -38,6 +38,21 @@ async def read_json(
         raise invalid_body(error) from None
 
 
+def refuse_query(request: Request, *parameters: type[BaseModel]) -> None:
+    """HttpError 422 for any parameter of the address: passed over, it would be answered wrongly.
+
+    `parameters` are what the body may have under that name.
+    """
+    if not request.scope["query_string"]:
+        return
+    for name in request.query_params:
+        shown = name[:80]
+        known = any(name in model.model_fields for model in parameters)
+        where = f', which belongs into the body: {{"parameters": {{"{shown}": ...}}}}' if known else ""
+        message = f"this address takes no parameter {shown!r}{where}"
+        raise HttpError(422, "invalid_request", message, details={"field": shown})
+
+
 def _check_type(headers: Headers) -> None:
     declared = headers.get(b"content-type", b"")
     if declared != b"application/json":
@@ -45,7 +60,8 @@ def _check_type(headers: Headers) -> None:
 
 
 def _check_encoding(headers: Headers) -> None:
-    if encoding := headers.get(b"content-encoding", b"").decode("latin-1"):
+    encoding = headers.get(b"content-encoding", b"").decode("latin-1")
+    if encoding.strip().lower() not in ("", "identity"):
         raise HttpError(
             415, "unsupported_encoding", f"content-encoding {encoding[:40]!r} is not supported; send plain JSON"
         )

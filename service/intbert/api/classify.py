@@ -4,7 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from intbert.api.answer import limit_timeout_s, respond
-from intbert.api.body import read_json
+from intbert.api.body import read_json, refuse_query
+from intbert.api.wire import ClassifyParameters as ClassifyWireParameters
 from intbert.api.wire import ClassifyRequest
 from intbert.config import Settings
 from intbert.errors import InputError
@@ -16,6 +17,7 @@ from intbert.telemetry.metrics import Metrics
 
 async def classify(request: Request, service: InferenceService, settings: Settings, metrics: Metrics) -> Response:
     """Read, check and answer."""
+    refuse_query(request, ClassifyWireParameters)
     asked = await read_json(
         request, ClassifyRequest, limit_bytes=settings.max_body_bytes, limit_s=settings.request_timeout_s
     )

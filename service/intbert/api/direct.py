@@ -17,7 +17,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class DirectRoutes:
-    """Pure ASGI. POST at exactly one of the paths of `handlers` goes to its handler, everything else to `app`."""
+    """Pure ASGI. POST at exactly one of the paths of `handlers` goes to its handler, everything else to `app`.
+
+    HEAD is answered as GET is: the server sends no body then.
+    """
 
     def __init__(self, app: ASGIApp, handlers: Mapping[str, Handler]) -> None:
         self._app = app
@@ -28,6 +31,8 @@ class DirectRoutes:
         if scope["type"] == "http" and scope["method"] == "POST":
             handler = self._handlers.get(scope["path"])
         if handler is None:
+            if scope["type"] == "http" and scope["method"] == "HEAD":
+                scope = {**scope, "method": "GET"}
             await self._app(scope, receive, send)
             return
         try:

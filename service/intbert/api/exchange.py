@@ -1,5 +1,6 @@
 """What happens around every request: its id, its log line, its metrics, and an answer whatever goes wrong."""
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from intbert.api.adapters.errors import failure
 from intbert.api.errors import judge
 from intbert.api.spans import stages_of
-from intbert.errors import OverloadedError
+from intbert.errors import OverloadedError, UnavailableError
 from intbert.runtime.answers import Timings
 from intbert.telemetry.metrics import Metrics, Target
 from intbert.telemetry.traces import TracedRequest, Traces
@@ -41,6 +42,7 @@ class ExchangeMiddleware:
     """Pure ASGI: no copy of bodies. `draining` says whether connections should be closed after their answer.
 
     More than `requests_max` inference requests at a time are refused before their bodies are read: memory is bounded.
+    `cut_off` counts the requests that the end of the drain left without their own answer.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class ExchangeMiddleware:
         self._requests_max = requests_max
         self._retry_ms = retry_ms
         self._inflight = 0  # only the event loop's thread counts
+        self.cut_off = 0
         metrics.inflight.set_function(lambda: self._inflight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,6 +107,11 @@ class ExchangeMiddleware:
             return
         try:
             await self._app(scope, receive, send_marked)
+        except asyncio.CancelledError:  # by the server at the drain's bound; of a client that left it is told apart
+            self.cut_off += 1
+            exchange.error = _cut_off()
+            if exchange.status == 0:
+                await _failure(scope, exchange, exchange.error)(scope, receive, send_marked)
         except Exception as error:  # the last resort: the client gets an answer, the log the traceback
             exchange.error = error
             self._logger.error("request failed", request_id=exchange.request_id, exc_info=error)
@@ -176,6 +184,10 @@ def _too_busy(requests_max: int, retry_ms: int) -> OverloadedError:
     return OverloadedError(message, retry_after_ms=retry_ms)
 
 
+def _cut_off() -> UnavailableError:
+    return UnavailableError("the server stopped before this was answered; ask another, or again", code="draining")
+
+
 def _level(scope: Scope, exchange: Exchange) -> str:
     """Our faults are errors; probes and scrapes that find nothing wrong would only hide the rest."""
     if _is_fault(exchange.status):
@@ -190,4 +202,9 @@ def _request_id(scope: Scope) -> str:
             sent = value.decode("latin-1")
             if REQUEST_ID.fullmatch(sent):
                 return str(sent)
-    return f"{getrandbits(128):032x}"  # unlike a secret, it need not ask the kernel, which takes 50 us
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """Unlike a secret, it need not ask the kernel, which takes 50 us."""
+    return f"{getrandbits(128):032x}"

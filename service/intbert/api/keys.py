@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from intbert.api.adapters.errors import failure
 from intbert.api.errors import HttpError
+from intbert.api.origin import cross_site_refusal
 from intbert.config import Settings
 from intbert.errors import ConfigError
 
@@ -79,6 +80,8 @@ class KeysMiddleware:
         if scope["type"] == "http":
             access = access_of(scope["method"], scope["path"])
             refusal = self._keys.refusal(access, _authorization(scope))
+            if refusal is None and access == "admin":
+                refusal = cross_site_refusal(scope, keyed=bool(self._keys.admin))
         if refusal is None:
             await self._app(scope, receive, send)
             return
@@ -107,6 +110,8 @@ def is_loopback(host: str) -> bool:
 def _digests(given: SecretStr, file: Path | None, name: str) -> tuple[bytes, ...]:
     """Keys are separated by commas, spaces or lines; in a file a line that begins with # is a comment."""
     keys = given.get_secret_value().replace(",", " ").split()
+    if given.get_secret_value() and not keys:  # whoever wrote something there wanted keys
+        raise ConfigError(f"INTBERT_{name} holds no key, only separators; leave it out to serve without keys")
     if file is not None:
         keys += _keys_in(file, name)
     for number, key in enumerate(keys, 1):

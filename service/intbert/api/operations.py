@@ -22,6 +22,8 @@ def front_door(version: str) -> Response:
             "version": version,
             "description": "Integer-only int8 inference for BERT-family models, beside the FP32 original",
             "classify": "POST /classify",
+            "qa": "POST /qa",
+            "compare": "POST /compare",
             "models": "/models",
             "metrics": "/metrics",
             "health": ["/livez", "/readyz", "/startupz"],

@@ -4,7 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from intbert.api.answer import limit_timeout_s, respond
-from intbert.api.body import read_json
+from intbert.api.body import read_json, refuse_query
+from intbert.api.wire_qa import QaParameters as QaWireParameters
 from intbert.api.wire_qa import QaRequest
 from intbert.config import Settings
 from intbert.errors import InputError
@@ -18,6 +19,7 @@ async def answer_questions(
     request: Request, service: InferenceService, settings: Settings, metrics: Metrics
 ) -> Response:
     """Read, check and answer."""
+    refuse_query(request, QaWireParameters)
     asked = await read_json(request, QaRequest, limit_bytes=settings.max_body_bytes, limit_s=settings.request_timeout_s)
     return await respond(request, service, metrics, qa_job(asked, settings))
 

@@ -5,15 +5,16 @@ import ctypes
 import socket
 import struct
 from contextlib import suppress
+from functools import partial
 from types import FrameType
-from typing import Any, cast
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 from structlog.typing import FilteringBoundLogger
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from intbert.api.keys import load_keys
+from intbert.api.protocol import BoundedProtocol
 from intbert.config import Settings
 from intbert.errors import ConfigError
 from intbert.runtime.service import InferenceService
@@ -61,7 +62,7 @@ def serve(app: ASGIApp, service: InferenceService, settings: Settings, logger: F
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=OneWriteProtocol,
+        http=cast(type[asyncio.Protocol], partial(BoundedProtocol, head_timeout_s=settings.head_timeout_s)),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -85,44 +86,6 @@ def _warn_if_open(settings: Settings, logger: FilteringBoundLogger) -> None:
         logger.warning(
             "anyone who reaches this address may use it: no API key is set", host=settings.host, advice=advice
         )
-
-
-class OneWrite:
-    """A transport that joins what is written in one turn of the event loop.
-
-    uvicorn writes the head of an answer and its body apart, and each would be a system call that wakes the client.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._loop = asyncio.get_running_loop()
-        self._held: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        """With the next turn of the loop at the latest."""
-        self._held.append(data)
-        if len(self._held) == 1:
-            self._loop.call_soon(self._flush)
-
-    def close(self) -> None:
-        """After what was written."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._held:
-            self._transport.write(b"".join(self._held))
-            self._held.clear()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-class OneWriteProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on such a transport."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, OneWrite(transport)))
 
 
 class Server(uvicorn.Server):

@@ -8,6 +8,11 @@ Truncation = Literal["error", "truncate"]
 Activation = Literal["softmax", "sigmoid", "none"]
 
 
+Name = Annotated[
+    str, Field(min_length=1, max_length=128)
+]  # of a model, version or variant: leave it out for the default
+
+
 class Wire(BaseModel):
     """Base: no coercion, no unknown field, immutable."""
 
@@ -53,11 +58,9 @@ Inputs = Annotated[
 class ClassifyParameters(Wire):
     """How to answer. Everything has a default."""
 
-    variant: str | None = Field(default=None, description="int8 (the default), fp32, or any other.", max_length=128)
-    model: str | None = Field(
-        default=None, description="Model in the store; by default the one for this task.", max_length=128
-    )
-    version: str | None = Field(default=None, description="By default the newest.", max_length=128)
+    variant: Name | None = Field(default=None, description="int8 (the default), fp32, or any other.")
+    model: Name | None = Field(default=None, description="Model in the store; by default the one for this task.")
+    version: Name | None = Field(default=None, description="By default the newest.")
     top_k: int | None = Field(default=None, ge=1, description="Number of labels to return; by default all.")
     truncation: Truncation = Field(
         default="error", description="What to do with a text over the model's limit: refuse it, or drop its end."

@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
-from intbert.api.wire import ClassifyParameters, ClassifyRequest, LabelScore, Usage
+from intbert.api.wire import ClassifyParameters, ClassifyRequest, LabelScore, Name, Usage
 from intbert.api.wire_qa import AnswerSpan, QaParameters, QaRequest
 
 VARIANTS_MAX = 8
 Variants = Annotated[
-    list[Annotated[str, Field(max_length=128)]] | None,
+    list[Name] | None,
     Field(
         min_length=1,
         max_length=VARIANTS_MAX,

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from intbert.api.wire import ServedModel, Usage, Wire
+from intbert.api.wire import Name, ServedModel, Usage, Wire
 
 
 class QuestionInput(Wire):
@@ -17,11 +17,9 @@ class QuestionInput(Wire):
 class QaParameters(Wire):
     """How to answer. Everything has a default; lengths are in tokens."""
 
-    variant: str | None = Field(default=None, description="int8 (the default), fp32, or any other.", max_length=128)
-    model: str | None = Field(
-        default=None, description="Model in the store; by default the one for this task.", max_length=128
-    )
-    version: str | None = Field(default=None, description="By default the newest.", max_length=128)
+    variant: Name | None = Field(default=None, description="int8 (the default), fp32, or any other.")
+    model: Name | None = Field(default=None, description="Model in the store; by default the one for this task.")
+    version: Name | None = Field(default=None, description="By default the newest.")
     top_k: int = Field(default=1, ge=1, le=1000, description="Number of answers to return at most.")
     max_answer_len: int = Field(default=30, ge=1, le=512, description="Longest answer.")
     overlap: int = Field(default=128, ge=0, le=512, description="Tokens that neighbouring windows share.")

@@ -2,7 +2,7 @@
 
 import typer
 
-from intbert.cli.options import AsJson, Kernels, Store, service_settings
+from intbert.cli.options import AsJson, Config, Kernels, Store, service_settings
 from intbert.cli.output import print_json, print_table
 from intbert.config import load_settings
 
@@ -14,12 +14,12 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor(store: Store = None, kernels: Kernels = None, json: AsJson = False) -> None:
+def doctor(store: Store = None, kernels: Kernels = None, config: Config = None, json: AsJson = False) -> None:
     """Examine processor, kernels, threads, limits and every package of the store. Exit code 1 if anything is wrong."""
     from intbert.api.keys import load_keys
     from intbert.runtime.doctor import examine
 
-    settings = load_settings(store=store, kernels=kernels)
+    settings = load_settings(store=store, kernels=kernels, config=config)
     load_keys(settings)
     diagnosis = examine(service_settings(settings))
     if json:

@@ -7,23 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from intbert.config import Settings
+from intbert.config import Settings, explained
 from intbert.errors import UnavailableError
 from intbert.model.package import Package
 from intbert.model.store import ModelStore
 from intbert.runtime.service import InferenceService, ServiceSettings
 
-Store = Annotated[
-    Path | None,
-    typer.Option("--store", help="Model store [default: INTBERT_STORE or ./model_store].", show_default=False),
-]
-Kernels = Annotated[
-    str | None, typer.Option("--kernels", help="Force a kernel set [default: INTBERT_KERNELS or the fastest here].")
-]
+Store = Annotated[Path | None, typer.Option("--store", help=explained("store"))]
+Config = Annotated[Path | None, typer.Option("--config", help=explained("config"))]
+Kernels = Annotated[str | None, typer.Option("--kernels", help=explained("kernels"))]
 Model = Annotated[str, typer.Argument(help="Name of a model in the store.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Version = Annotated[str | None, typer.Option("--version", help="Version of the model [default: the newest].")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help=explained("threads"))]
 
 
 def open_package(settings: Settings, model: str, version: str | None) -> Package:

@@ -11,6 +11,7 @@ from intbert.client.aio import AsyncClient
 from intbert.client.errors import (
     AnswerError,
     ApiError,
+    ArgumentError,
     ClientError,
     ConnectionFailedError,
     DeadlineError,
@@ -39,6 +40,7 @@ __all__ = [
     "Answer",
     "AnswerError",
     "ApiError",
+    "ArgumentError",
     "AsyncClient",
     "Classification",
     "ClassifyOptions",

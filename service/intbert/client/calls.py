@@ -1,5 +1,6 @@
 """Requests and answers without a connection: what both clients send, and what they make of what comes back."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -8,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import httpx
 
 from intbert.client.decoding import decode
-from intbert.client.errors import AnswerError, ApiError, ConnectionFailedError, api_error
+from intbert.client.errors import AnswerError, ApiError, ArgumentError, ConnectionFailedError, api_error
 from intbert.client.options import (
     ClassifyComparisonOptions,
     ClassifyOptions,
@@ -82,27 +83,55 @@ class Server:
 
     @classmethod
     def of(cls, base_url: str, *, api_key: str | None, timeout_s: float) -> "Server":
-        """With the key as a bearer token, if there is one."""
+        """With the key as a bearer token, if there is one. ArgumentError for what no request could be sent with."""
+        _check_address(base_url)
+        if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+            raise ArgumentError("api_key has other characters than printable ASCII: no key of a server has")
         headers = {} if api_key is None else {"authorization": f"Bearer {api_key}"}
         return cls(url=base_url.rstrip("/"), headers=headers, timeout_s=timeout_s)
 
     def arguments(self, call: Call[Any]) -> dict[str, Any]:
-        """Of httpx's `request`."""
+        """Of httpx's `request`. ArgumentError for a body that is no JSON."""
+        sent = {} if call.body is None else {"content": _encoded(call.body)}
+        declared = {} if call.body is None else {"content-type": "application/json"}
         return {
             "method": call.method,
             "url": self.url + call.path,
-            "json": call.body,
-            "headers": self.headers,
+            "headers": {**self.headers, **declared},
             "timeout": self.timeout_s,
+            **sent,
         }
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """A connection that fails becomes ConnectionFailedError."""
+        """A connection that fails becomes ConnectionFailedError, an answer that httpx can't read AnswerError."""
         try:
             yield
         except httpx.TransportError as error:
             raise ConnectionFailedError(f"{self.url} did not answer: {error!r}") from error
+        except httpx.RequestError as error:
+            raise AnswerError(f"the answer of {self.url} can't be read: {error!r}") from error
+
+
+def _check_address(base_url: str) -> None:
+    try:
+        url = httpx.URL(base_url)
+    except (httpx.InvalidURL, TypeError) as error:
+        raise ArgumentError(f"base_url {base_url!r} is no address: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 80) < 65536:
+        raise ArgumentError(f"base_url {base_url!r} is no address; give one like http://localhost:8000")
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    """As JSON has it. The message of an encoding error would repeat the text."""
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(
+            f"a text is no valid Unicode: it has a lone surrogate, {error.object[error.start]!a}; send well-formed text"
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise ArgumentError(f"the request can't be written as JSON, where numbers are finite: {error}") from error
 
 
 def read(call: Call[Result], response: httpx.Response) -> Result:

@@ -1,10 +1,11 @@
 """What can go wrong, seen from the client.
 
 ClientError
+|- ArgumentError          what was asked for can't be sent: the address, the key, or a value that is no JSON
 |- ConnectionFailedError  no answer: refused, reset, or too slow
 |- AnswerError            an answer, but not this service's
 `- ApiError               the service's problem document: status, code, detail, request_id, and its figures
-   |- RequestError          400, 405, 408, 413, 415, 422: the request has to change
+   |- RequestError          400, 405, 408, 413, 415, 422, 431: the request has to change
    |- UnauthorizedError     401, 403: the key
    |- NotFoundError         404: no such model, version, variant
    |- OverloadedError       429: come back after retry_after_s
@@ -19,6 +20,10 @@ from typing import Any
 
 class ClientError(Exception):
     """Base of all."""
+
+
+class ArgumentError(ClientError):
+    """Nothing was sent; the message names what can't be."""
 
 
 class ConnectionFailedError(ClientError):

@@ -30,10 +30,11 @@ class Client:
         http: httpx.Client | None = None,
     ) -> None:
         """`timeout_s` bounds the connecting and the waiting of one attempt. `http` brings its own connections,
-        certificates and proxies; it is not closed here, and its own timeout is not used."""
+        certificates and proxies; it is not closed here, and its own timeout is not used. ArgumentError for an address
+        or a key that can't be."""
+        self._server = Server.of(base_url, api_key=api_key, timeout_s=timeout_s)
         self._http = http or httpx.Client()
         self._owned = http is None
-        self._server = Server.of(base_url, api_key=api_key, timeout_s=timeout_s)
         self._retry = retry or RetryPolicy()
 
     def __enter__(self) -> Self:

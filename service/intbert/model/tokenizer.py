@@ -96,7 +96,8 @@ class Tokenizer:
         lengths = (len(first), 0 if second is None else len(second))
         dropped = max(0, sum(lengths) - room)
         if dropped and not truncate:
-            raise InputError.too_long(tokens=sum(lengths) + limit_tokens - room, limit_tokens=limit_tokens)
+            whole = field if second is None else field.removesuffix(".text")  # of a pair both texts together
+            raise InputError.too_long(tokens=sum(lengths) + limit_tokens - room, limit_tokens=limit_tokens, field=whole)
         if dropped:
             keep_first, keep_second = longest_first(*lengths, room)
             first.truncate(keep_first)

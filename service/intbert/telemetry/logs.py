@@ -59,6 +59,7 @@ def _processors(log_format: LogFormat, stream: TextIO) -> list[structlog.typing.
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         _tidy,
+        _escape,
     ]
     if log_format == "json":
         return [*common, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
@@ -79,3 +80,11 @@ def _tidy(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutabl
     """When, how grave and what come first; fractions to three places: enough, and readable."""
     ordered = {name: event[name] for name in ("time", "level", "event")} | dict(event)
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in ordered.items()}
+
+
+def _escape(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What clients choose, such as a path, can neither colour a terminal nor begin a line of its own."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[name] = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    return event

@@ -55,7 +55,7 @@ def test_an_error_is_explained(watched: Watched) -> None:
     page.fill("#classify-text", "the film was very good " * 40)
     page.click("#classify-form [type=submit]")
     alert = page.get_by_role("alert")
-    for text in ("202 tokens, more than the model's limit of 64", "too_long", "202 of at most 64", "request "):
+    for text in ("202 tokens, more than the limit of 64", "too_long", "202 of at most 64", "request "):
         expect(alert).to_contain_text(text)
     page.click("#classify-form summary")
     page.get_by_label("Drop the end").check()

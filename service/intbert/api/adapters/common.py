@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from intbert.api.answer import limit_timeout_s, respond
 from intbert.api.body import read_json
+from intbert.api.wire import Name
 from intbert.config import Settings
 from intbert.errors import InputError
 from intbert.runtime.classify import ClassifyParameters, ClassifyResult, TextInput
@@ -27,9 +28,9 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str | None = Field(default=None, max_length=128, description="By default the one for this task.")
-    version: str | None = Field(default=None, max_length=128, description="By default the active one.")
-    variant: str | None = Field(default=None, max_length=128, description="int8 (the default), fp32, or any other.")
+    model: Name | None = Field(default=None, description="By default the one for this task.")
+    version: Name | None = Field(default=None, description="By default the active one.")
+    variant: Name | None = Field(default=None, description="int8 (the default), fp32, or any other.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,17 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from intbert.api.errors import judge, problem, public_error, retry_headers
-from intbert.errors import IntbertError
+from intbert.errors import InputError, IntbertError
 
 TEI_TYPES: Mapping[int, str] = {429: "Overloaded", 503: "Unhealthy"}
 TEI_EMPTY = frozenset({"empty_text", "empty_inputs"})
+# How each protocol asks that the end of a text over the model's limit be dropped.
+CUTTING: Mapping[str, str] = {
+    "/predict": '"truncate": true',
+    "/v1/": '"truncate_prompt_tokens": -1',
+    "/hf/": '"parameters": {"truncation": true}',
+    "/": '"parameters": {"truncation": "truncate"}',
+}
 V1_TYPES: Mapping[int, str] = {404: "NotFoundError", 422: "UnprocessableEntityError"}
 
 
@@ -46,7 +53,7 @@ class V1Error(BaseModel):
 
 def failure(error: Exception, *, path: str, request_id: str) -> Response:
     """The answer for `error` at `path`: a problem document, or the shape of the protocol that the path belongs to."""
-    shape = _shape_at(path)
+    error, shape = _advised(error, path), _shape_at(path)
     if shape is None:
         return problem(error, request_id=request_id)
     status, known = judge(error).status, public_error(error)
@@ -56,6 +63,14 @@ def failure(error: Exception, *, path: str, request_id: str) -> Response:
         media_type="application/json",
         headers=retry_headers(known, status),
     )
+
+
+def _advised(error: Exception, path: str) -> Exception:
+    """With the way out that the caller's protocol has for a text that is too long."""
+    if not isinstance(error, InputError) or not error.can_be_cut:
+        return error
+    words = next(words for start, words in CUTTING.items() if path.startswith(start))
+    return error.with_advice(f"send {words}")
 
 
 def _shape_at(path: str) -> "Callable[[IntbertError, int], dict[str, Any]] | None":
@@ -83,4 +98,8 @@ def _v1(error: IntbertError, status: int) -> dict[str, Any]:
     field = error.details.get("field")
     if field is None and error.details.get("errors"):
         field = error.details["errors"][0]["field"]
-    return {"error": {"message": error.message, "type": V1_TYPES.get(status, kind), "param": field, "code": status}}
+    message = error.message
+    if field is not None and field.startswith("inputs"):  # this protocol's word is `input`
+        own = field.replace("inputs", "input", 1)
+        field, message = own, message.replace(field, own)
+    return {"error": {"message": message, "type": V1_TYPES.get(status, kind), "param": field, "code": status}}

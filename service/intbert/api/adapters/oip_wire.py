@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from intbert.api.wire import Activation, Wire
+from intbert.api.wire import Activation, Name, Wire
 
 NO_BINARY = (
     "the binary tensor data extension is not supported: send the texts in `data` (Triton's client: binary_data=False)"
@@ -82,7 +82,7 @@ class RequestOutput(Wire):
 class RequestParameters(Wire):
     """Everything has a default."""
 
-    variant: str | None = Field(default=None, max_length=128, description="int8 (the default), fp32, or any other.")
+    variant: Name | None = Field(default=None, description="int8 (the default), fp32, or any other.")
     truncation: Literal["error", "truncate", "window"] | None = Field(
         default=None,
         description="For a text over the model's limit: as at /classify (error, truncate) and /qa (window, error).",

@@ -129,7 +129,7 @@ def _add_oip_operations(app: FastAPI, backend: Backend) -> None:
             responses=failures(PlainError, *statuses),
         )
 
-    @get("/v2", "This server", ServerMetadata)
+    @get("/v2", "This server", ServerMetadata, 401)
     async def get_server() -> ServerMetadata:
         return oip.server_metadata(app.version)
 
@@ -142,18 +142,18 @@ def _add_oip_operations(app: FastAPI, backend: Backend) -> None:
     async def get_ready() -> ServerReady:
         return oip.server_ready(service)
 
-    @get("/v2/models/{name}", "A model's inputs and outputs", ModelMetadata, 404, 422, 503)
+    @get("/v2/models/{name}", "A model's inputs and outputs", ModelMetadata, 404, 500, 503)
     def get_model(name: str) -> ModelMetadata:
         return oip.model_metadata(service, name, None)
 
-    @get("/v2/models/{name}/versions/{version}", "The same of one version", ModelMetadata, 404, 422, 503)
+    @get("/v2/models/{name}/versions/{version}", "The same of one version", ModelMetadata, 404, 500, 503)
     def get_version(name: str, version: str) -> ModelMetadata:
         return oip.model_metadata(service, name, version)
 
-    @get("/v2/models/{name}/ready", "Whether a model answers", ModelReady, 404, 422, 503)
+    @get("/v2/models/{name}/ready", "Whether a model answers", ModelReady, 404, 500, 503)
     def get_model_ready(name: str) -> ModelReady:
         return oip.model_ready(service, name, None)
 
-    @get("/v2/models/{name}/versions/{version}/ready", "The same of one version", ModelReady, 404, 422, 503)
+    @get("/v2/models/{name}/versions/{version}/ready", "The same of one version", ModelReady, 404, 500, 503)
     def get_version_ready(name: str, version: str) -> ModelReady:
         return oip.model_ready(service, name, version)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from intbert.api.adapters.common import Backend
-from intbert.api.wire import Wire
+from intbert.api.wire import Name, Wire
 from intbert.runtime.classify import ClassifyParameters, ClassifyResult, LabelScore, TextInput
 
 
@@ -41,7 +41,7 @@ class V1ClassifyRequest(Wire):
     )
 
     input: Input
-    model: str | None = Field(default=None, max_length=128, description="By default the one for classification.")
+    model: Name | None = Field(default=None, description="By default the one for classification.")
     use_activation: bool | None = Field(default=None, description="false: logits instead of probabilities.")
     truncate_prompt_tokens: Literal[-1] | None = Field(
         default=None, description="-1: drop the end of a text over the model's limit; else it is refused."
@@ -92,8 +92,8 @@ class V1Choice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: str | None = Field(default=None, max_length=128, description="By default the active one.")
-    variant: str | None = Field(default=None, max_length=128, description="int8 (the default), fp32, or any other.")
+    version: Name | None = Field(default=None, description="By default the active one.")
+    variant: Name | None = Field(default=None, description="int8 (the default), fp32, or any other.")
 
 
 async def classify(request: Request, backend: Backend, choice: V1Choice) -> Response:

@@ -17,6 +17,7 @@ import pytest
 from tests.api.conftest import environment, run_server
 from tests.api.packages import write_tiny
 from tests.api.test_classify import check_problem
+from tests.model.packages import edit_manifest, make_package
 
 HALF_A_REQUEST = b"POST /qa HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"
 
@@ -83,6 +84,17 @@ def test_a_broken_store_is_never_ready_and_says_why(
         failures = ("intbert_request_failures_total", (("reason", "unavailable"),))
         assert running.series()[failures] == 1
         assert running.wait_for("not ready")["code"] == code
+
+
+def test_a_version_that_is_passed_over_is_logged_and_counted(tmp_path: Path) -> None:
+    """An older version serves, the log says what is wrong with the newest, and an alert can see it."""
+    make_package(tmp_path)
+    edit_manifest(make_package(tmp_path, version="2", seed=2).directory, arithmetic_version=2)
+    with run_server(tmp_path) as server, server.client() as client:
+        assert client.post("/classify", json={"inputs": "good"}).json()["model"]["version"] == "1"
+        assert "intbert_refused_versions 1.0" in client.get("/metrics").text
+        told = server.wait_for("version passed over, an older one serves")
+        assert (told["model"], told["version"], told["code"]) == ("tiny", "2", "arithmetic_version_unknown")
 
 
 def test_sigterm_loses_no_request(tiny_store: Path) -> None:

@@ -49,6 +49,7 @@ SPECIFIED = {
     "intbert_shadow_span_disagreements",
     "intbert_shadow_logit_abs_diff",
     "intbert_model_info",
+    "intbert_refused_versions",
 }
 
 
@@ -173,7 +174,8 @@ def test_the_oldest_entry_ages_between_two_reports() -> None:
 def test_arena_is_asked_at_every_scrape(metrics: Metrics) -> None:
     """Memory in use is read when it is reported, not when it changed."""
     sizes = iter([10.0, 20.0])
-    metrics.watch_arena(TARGET, lambda: next(sizes))
+    metrics.watch_arenas(lambda *_: next(sizes))
+    metrics.declare_variant(TARGET)
     key = ("intbert_variant_arena_bytes", (("model", "tiny"), ("variant", "int8"), ("version", "1")))
     assert [samples(metrics)[key], samples(metrics)[key]] == [10.0, 20.0]
 

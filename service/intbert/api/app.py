@@ -5,7 +5,6 @@ import gc
 import platform
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -125,10 +124,15 @@ def _start(service: InferenceService, metrics: Metrics, logger: FilteringBoundLo
 
 
 def _load(service: InferenceService, metrics: Metrics, logger: FilteringBoundLogger) -> None:
+    metrics.watch_arenas(service.arena_bytes)
     status = service.start()
     if not status.ready:
         logger.error("not ready", state=status.state, code=status.code, reason=status.reason)
         return
+    for item in service.refusals():
+        told = {"model": item.model, "version": item.version, "code": item.error.code, "reason": item.error.message}
+        logger.error("version passed over, an older one serves", **told)
+    metrics.refused_versions.set(len(service.refusals()))
     machine = service.machine()
     _declare_variants(service, metrics)
     metrics.build(
@@ -150,7 +154,6 @@ def _declare_variants(service: InferenceService, metrics: Metrics) -> None:
         for variant in entry["variants"]:
             target = Target(model=entry["name"], version=entry["version"], variant=variant)
             metrics.declare_variant(target)
-            metrics.watch_arena(target, partial(service.arena_bytes, target.model, target.version, variant))
 
 
 def _inference(service: InferenceService, settings: Settings, metrics: Metrics) -> Mapping[str, Route]:

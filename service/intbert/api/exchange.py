@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from intbert.api.adapters.errors import failure
 from intbert.api.errors import judge
 from intbert.api.spans import stages_of
-from intbert.errors import OverloadedError, UnavailableError
+from intbert.errors import EngineError, OverloadedError, UnavailableError
 from intbert.runtime.answers import Timings
 from intbert.telemetry.metrics import Metrics, Target
 from intbert.telemetry.traces import TracedRequest, Traces
@@ -135,6 +135,8 @@ class ExchangeMiddleware:
             fields["trace_id"] = exchange.trace_id
         if exchange.error is not None:
             fields["code"] = getattr(exchange.error, "code", "internal")
+        if isinstance(exchange.error, EngineError):  # the client is told no more than that
+            fields["exc_info"] = exchange.error.__cause__ or exchange.error
         getattr(self._logger, level)("request", request_id=exchange.request_id, duration_ms=duration_s * 1000, **fields)
 
 

@@ -106,11 +106,13 @@ def encode_question(
     window_tokens = min(parameters.max_seq_len, limit_tokens)
     asked = tokenizer.text_tokens(question.question, field=f"{field}.question")
     context = tokenizer.text_tokens(question.context, field=f"{field}.context")
-    kept = _fit_question(asked, parameters, window_tokens - tokenizer.special_tokens(pair=True))
+    room_tokens = window_tokens - tokenizer.special_tokens(pair=True)
+    kept = _fit_question(asked, parameters, room_tokens, field=f"{field}.question")
     total = len(kept) + len(context.token_ids) + tokenizer.special_tokens(pair=True)
     if parameters.truncation == "error" and total > window_tokens:
-        advice = 'send "truncation": "window", the default'
-        raise InputError.too_long(tokens=total, limit_tokens=window_tokens, advice=advice)
+        limiting = "the model's limit" if window_tokens == limit_tokens else "max_seq_len"
+        advice = f'send "truncation": "window", the default ({limiting} decides here)'
+        raise InputError.too_long(tokens=total, limit_tokens=window_tokens, field=field, advice=advice)
     windows = split_windows(
         kept,
         context.token_ids,
@@ -196,14 +198,14 @@ def check_parameters(parameters: QaParameters) -> None:
             )
 
 
-def _fit_question(asked: TextTokens, parameters: QaParameters, room_tokens: int) -> NDArray[np.int32]:
+def _fit_question(asked: TextTokens, parameters: QaParameters, room_tokens: int, *, field: str) -> NDArray[np.int32]:
     """At least half of a window is left to the context."""
     limit = min(parameters.max_question_len, room_tokens // 2)
     if len(asked.token_ids) > limit and parameters.truncation == "error":
         raise InputError(
-            f"the question has {len(asked.token_ids)} tokens, more than max_question_len allows here ({limit}); "
+            f"{field} has {len(asked.token_ids)} tokens, more than max_question_len allows here ({limit}); "
             "shorten it or raise max_question_len and max_seq_len",
             code="too_long",
-            details={"tokens": len(asked.token_ids), "limit": limit},
+            details={"tokens": len(asked.token_ids), "limit": limit, "field": field},
         )
     return asked.token_ids[:limit]

@@ -7,6 +7,7 @@ a series. Names of models come from the store, never from a request: clients can
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -134,7 +135,11 @@ class Metrics:
         self.model_active = self._gauge(
             "model_active", "1 for the version that serves by default", ["model", "version"]
         )
+        self.refused_versions = self._gauge(
+            "refused_versions", "Versions that the start passed over because they must not be used", []
+        )
         self._versions: set[tuple[str, str]] = set()
+        self._read_arena: Callable[[str, str, str], float] | None = None
         self.build_info = self._gauge("build_info", "1; what runs", ["version", "kernels", "python"])
 
     def _declare_shadow(self) -> None:
@@ -204,7 +209,9 @@ class Metrics:
             self._versions.add((target.model, target.version))
             self.model_active.labels(target.model, target.version)
         self.weights_bytes.labels(*labels)
-        self.arena_bytes.labels(*labels)
+        arena = self.arena_bytes.labels(*labels)
+        if self._read_arena is not None:
+            arena.set_function(partial(self._read_arena, *labels))
         for endpoint in self.endpoints:
             variant = "" if endpoint in OF_SEVERAL_VARIANTS else target.variant
             for code in RESOLVED_CODES:
@@ -224,9 +231,10 @@ class Metrics:
         for reason in SHADOW_DROP_REASONS:
             self.shadow_dropped.labels(target.model, target.variant, reason)
 
-    def watch_arena(self, target: Target, read_bytes: Callable[[], float]) -> None:
-        """Ask `read_bytes` for the variant's buffers at each scrape."""
-        self.arena_bytes.labels(target.model, target.version, target.variant).set_function(read_bytes)
+    def watch_arenas(self, read_bytes: Callable[[str, str, str], float]) -> None:
+        """Ask `read_bytes` (model, version, variant) for a variant's buffers at each scrape; call it before any is
+        declared."""
+        self._read_arena = read_bytes
 
     def build(self, *, version: str, kernels: str, python: str) -> None:
         """What runs: the package's version, the active kernel set, the interpreter."""

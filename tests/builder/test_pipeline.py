@@ -1,16 +1,22 @@
 """The whole build of tiny models on tiny data."""
 
 import shutil
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from intbert.builder.failure import BuildError
 from intbert.builder.pipeline import build
 from intbert.builder.report import render_report
+from intbert.model.manifest import Calibration
 from intbert.model.package import Package
+from intbert.runtime.batch import TokenSequence
+from intbert.runtime.engines import load_engine
+from intbert.runtime.evaluate import compute
 from tests.api.conftest import run_server
 from tests.builder.tiny_recipes import SIMILARITY, SPANS, TOPICS, write_recipe
 
@@ -58,6 +64,28 @@ def test_card_says_how_sure_it_is(built: tuple[Path, Package]) -> None:
     assert measured["figures"]["int8"]["metrics"] == manifest.card.metrics["int8"]
     assert measured["error_analysis"]["metric"] == "accuracy"
     assert sum(row["examples"] for row in measured["error_analysis"]["groups"] if row["by"] == "label") == 70
+
+
+def test_scores_are_calibrated(built: tuple[Path, Package]) -> None:
+    """The temperature of the held-out examples is in the manifest, in the report, and in what a softmax is taken of."""
+    package = built[1]
+    measured: Any = package.manifest.card.measured
+    found, temperature = measured["calibration"], package.manifest.calibration.temperature
+    assert found["temperature"] == temperature != 1.0
+    assert found["holdout_examples"] == 60
+    assert found["log_loss_after"] <= found["log_loss_before"]
+    assert package.manifest.output_scale("fp32") == 1 / temperature
+    assert f"a temperature of {temperature}" in package.read("report.html").decode()
+    plain = replace(package, manifest=package.manifest.model_copy(update={"calibration": Calibration()}))
+    text = package.tokenizer().encode("the film was brilliant", limit_tokens=64)
+    sequence = TokenSequence(token_ids=text.token_ids, type_ids=text.type_ids)
+    ours, unscaled = (
+        compute(load_engine(item, "int8"), [sequence], threads=1, per_token=False).logits[0]
+        * item.manifest.output_scale("int8")
+        for item in (package, plain)
+    )
+    np.testing.assert_allclose(ours * temperature, unscaled)
+    assert 0 <= measured["calibration_error_before"] <= 100
 
 
 def test_files_of_other_domains_are_in_the_provenance(built: tuple[Path, Package], sentiment: Path) -> None:

@@ -14,7 +14,7 @@ train = ["train.tsv"]
 dev = ["dev.tsv"]
 columns = {{ text = "sentence", label = "label" }}
 label_values = {{ 0 = "negative", 1 = "positive" }}
-holdout_fraction = 0.1
+holdout_fraction = 0.2
 [finetune]
 epochs = 6
 learning_rate = 2e-3

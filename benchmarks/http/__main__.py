@@ -14,7 +14,7 @@ from benchmarks.http.shadow import Pairs, measure_shadow
 from benchmarks.http.speed import Load, measure_speed
 from loadtest.report import cpu_cores, cpu_name
 
-RESULTS = ROOT / "benchmarks" / "results"
+RESULTS = ROOT / "benchmarks" / "results" / "http"
 PARTS = ("speed", "shadow", "overload")
 
 
@@ -31,7 +31,8 @@ def main(
     page: Annotated[Path, typer.Option(help="Page to write.")] = ROOT / "docs" / "benchmarks-http.md",
 ) -> None:
     """Wants quiet processors: about eight minutes."""
-    path = result or RESULTS / f"http-{datetime.now(UTC).date().isoformat()}.json"
+    RESULTS.mkdir(exist_ok=True)
+    path = result or RESULTS / f"{datetime.now(UTC).date().isoformat()}.json"
     document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     document |= {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from intbert.builder.pipeline import build
 from intbert.model.package import Package
-from tests.builder.tiny_recipes import SENTIMENT, write_recipe
+from tests.builder.tiny_recipes import SENTIMENT, SPANS, write_recipe
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 GOOD = ("fine", "great", "lovely", "brilliant")
@@ -170,3 +170,17 @@ def built(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, sentiment:
         progress=False,
     )
     return folder, package
+
+
+@pytest.fixture(scope="session")
+def built_spans(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, questions: Path) -> Package:
+    """The package of the span recipe at smoke size, hardly trained."""
+    folder = tmp_path_factory.mktemp("spans")
+    return build(
+        recipe_path=write_recipe(folder, SPANS, checkpoint),
+        store=folder / "store",
+        work_dir=folder / "work",
+        data_root=questions,
+        small=True,
+        progress=False,
+    )

@@ -18,7 +18,7 @@ from intbert.runtime.batch import TokenSequence
 from intbert.runtime.engines import load_engine
 from intbert.runtime.evaluate import compute
 from tests.api.conftest import run_server
-from tests.builder.tiny_recipes import SIMILARITY, SPANS, TOPICS, write_recipe
+from tests.builder.tiny_recipes import SIMILARITY, TOPICS, write_recipe
 
 
 def test_package_is_complete(built: tuple[Path, Package]) -> None:
@@ -164,16 +164,9 @@ def test_earlier_build_is_not_overwritten(built: tuple[Path, Package], sentiment
         build(recipe_path=recipe, store=store, work_dir=folder / "elsewhere", data_root=sentiment)
 
 
-def test_span_build(tmp_path: Path, checkpoint: Path, questions: Path) -> None:
+def test_span_build(built_spans: Package) -> None:
     """A span QA recipe, at smoke size, builds a question answering package with exact match and F1 of both variants."""
-    package = build(
-        recipe_path=write_recipe(tmp_path, SPANS, checkpoint),
-        store=tmp_path / "store",
-        work_dir=tmp_path / "work",
-        data_root=questions,
-        small=True,
-        progress=False,
-    )
+    package = built_spans
     assert package.manifest.task == "question-answering"
     assert set(package.manifest.card.metrics["int8"]) == {"exact_match", "f1"}
     measured: Any = package.manifest.card.measured

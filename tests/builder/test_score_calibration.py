@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intbert.builder.pipeline import build
 from intbert.builder.score_calibration import (
     best_null_offset,
     best_temperature,
@@ -16,21 +15,6 @@ from intbert.builder.score_calibration import (
 from intbert.model.package import Package
 from intbert.runtime.qa import QaParameters
 from intbert.runtime.squad import LabelledAnswer, LabelledQuestion
-from tests.builder.tiny_recipes import SPANS, write_recipe
-
-
-@pytest.fixture(scope="module")
-def built_spans(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, questions: Path) -> Package:
-    """A span model, hardly trained."""
-    folder = tmp_path_factory.mktemp("spans")
-    return build(
-        recipe_path=write_recipe(folder, SPANS, checkpoint),
-        store=folder / "store",
-        work_dir=folder / "work",
-        data_root=questions,
-        small=True,
-        progress=False,
-    )
 
 
 @pytest.mark.parametrize("truth", [0.4, 1.0, 2.5])

@@ -53,11 +53,9 @@ def add(
 ) -> None:
     """Copy a package into the store: hashes, bounds and known answers verified, all of it or nothing."""
     from intbert.model.adding import add_package
-    from intbert.model.package import Package
     from intbert.runtime.engines import try_out
 
-    try_out(Package.open(directory))
-    package = add_package(directory, load_settings(store=store or context.obj).store)
+    package = add_package(directory, load_settings(store=store or context.obj).store, try_out=try_out)
     manifest = package.manifest
     if json:
         print_json(listed(package))

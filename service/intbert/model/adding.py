@@ -1,6 +1,7 @@
 """A package from anywhere into a store: every byte verified before and after, and seen whole or not at all."""
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 
 from intbert.errors import HashMismatchError, PackageError
@@ -9,13 +10,15 @@ from intbert.model.manifest import MANIFEST_FILE
 from intbert.model.package import Package
 
 
-def add_package(source: Path, store: Path) -> Package:
+def add_package(source: Path, store: Path, *, try_out: Callable[[Package], object] = lambda _: None) -> Package:
     """Copy the package at `source` to <store>/<name>/<version>, the names in its manifest.
 
+    `try_out` gets the verified package before anything is copied; what it raises refuses the package.
     Raises PackageError: its own for a package that must not be used, `version_exists` when the store has that version.
     """
     package = Package.open(source)
     _prove(package)
+    try_out(package)
     destination = store / package.manifest.name / package.manifest.version
     if destination.exists():
         raise _exists(destination)

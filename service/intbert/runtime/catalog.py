@@ -214,12 +214,7 @@ class Catalog:
 
     def _make_ready(self, model: LoadedModel) -> None:
         """All that requests expect to be there without a wait, loaded and tested."""
-        manifest = model.package.manifest
-        if manifest.max_tokens > self._tokens_max:
-            raise ConfigError(
-                f"queue_tokens is {self._tokens_max}, but {manifest.name} takes inputs of {manifest.max_tokens} "
-                "tokens; raise INTBERT_QUEUE_TOKENS"
-            )
+        check_queue_holds(model.package.manifest, queue_tokens=self._tokens_max)
         for variant, entry in model.package.manifest.variants.items():
             target = Target(model=model, variant=variant)
             if entry.engine == "integer":
@@ -344,6 +339,15 @@ class Catalog:
         tokenizer = package.tokenizer()
         _check_vocabulary(package, tokenizer)
         return LoadedModel(package=package, tokenizer=tokenizer)
+
+
+def check_queue_holds(manifest: Manifest, *, queue_tokens: int) -> None:
+    """ConfigError for a model whose longest input the queue could never hold."""
+    if manifest.max_tokens > queue_tokens:
+        raise ConfigError(
+            f"queue_tokens is {queue_tokens}, but {manifest.name} takes inputs of {manifest.max_tokens} "
+            "tokens; raise INTBERT_QUEUE_TOKENS"
+        )
 
 
 def describe(

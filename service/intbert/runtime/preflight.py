@@ -7,6 +7,7 @@ from intbert.errors import ConfigError, NotFoundError, PackageError
 from intbert.model.manifest import Manifest
 from intbert.model.package import parse_manifest, read_manifest_bytes
 from intbert.model.store import ModelStore
+from intbert.runtime.catalog import check_queue_holds
 from intbert.runtime.native import choose_kernels
 from intbert.runtime.service import ServiceSettings
 from intbert.runtime.threads import plan_threads, read_machine
@@ -22,11 +23,8 @@ def check_start(settings: ServiceSettings) -> None:
         return
     _check_defaults(settings, newest)
     for manifest in newest.values():
-        if manifest is not None and manifest.max_tokens > settings.queue_tokens:
-            raise ConfigError(
-                f"queue_tokens is {settings.queue_tokens}, but {manifest.name} takes inputs of {manifest.max_tokens} "
-                "tokens; raise INTBERT_QUEUE_TOKENS"
-            )
+        if manifest is not None:
+            check_queue_holds(manifest, queue_tokens=settings.queue_tokens)
 
 
 def _newest(store: ModelStore) -> dict[str, Manifest | None]:

@@ -15,11 +15,14 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
 
 from intbert.builder.features import Feature, padding_collator
 from intbert.builder.recipe import AverageSection, Recipe
 from intbert.builder.training_log import report_to
 
+MEAN_FILE = "mean.pt"
+CHECKPOINTS_KEPT = 1
 WARMUP_STEPS = 50
 LOG_STEPS = 50
 
@@ -36,6 +39,16 @@ class MeanOfWeights(TrainerCallback):
         """Trainer's hook."""
         if state.global_step >= WARMUP_STEPS and state.global_step % self._every_steps == 0:
             self.take()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Trainer's hook: the mean goes beside the weights."""
+        folder = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        torch.save({"count": self.count, "mean": self._mean}, folder / MEAN_FILE)
+
+    def load(self, checkpoint: Path) -> None:
+        """Go on from the mean in a checkpoint."""
+        saved = torch.load(checkpoint / MEAN_FILE, weights_only=True)
+        self.count, self._mean = saved["count"], saved["mean"]
 
     def take(self) -> None:
         """Let the present weights enter the mean."""
@@ -60,12 +73,19 @@ def average_weights(
     tokenizer: PreTrainedTokenizerFast,
     train: Sequence[Feature],
     folder: Path,
+    resume: bool,
     progress: bool,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """Train `model` on and leave the mean of its weights in it; returns the Trainer's log. Not resumable."""
+    """Train `model` on and leave the mean of its weights in it; returns the Trainer's log.
+
+    Checkpoints go to `folder`; with `resume` training goes on from the last of them.
+    """
     settings = recipe.finetune
     mean = MeanOfWeights(model, section.every_steps)
+    last = get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None
+    if last is not None:
+        mean.load(Path(last))
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
@@ -83,7 +103,9 @@ def average_weights(
             dataloader_pin_memory=torch.cuda.is_available(),
             train_sampling_strategy="group_by_length",
             remove_unused_columns=False,
-            save_strategy="no",
+            save_strategy="steps",
+            save_steps=settings.checkpoint_steps,
+            save_total_limit=CHECKPOINTS_KEPT,
             logging_steps=LOG_STEPS,
             disable_tqdm=not progress,
             report_to="none",
@@ -94,7 +116,7 @@ def average_weights(
         callbacks=[mean],
     )
     report_to(trainer, "average", say, progress=progress)
-    trainer.train()
+    trainer.train(resume_from_checkpoint=last)
     mean.put()
     say(f"average: mean of {mean.count} weights")
     return trainer.state.log_history

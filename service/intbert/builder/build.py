@@ -137,6 +137,7 @@ class Build:
             labels=self.data.labels,
             tokenizer=self.tokenizer,
             train=self.data.train,
+            train_first=self.data.train_first,
             holdout=self.data.holdout,
             work_dir=folder,
             resume=True,

@@ -34,6 +34,7 @@ def finetune(
     labels: tuple[str, ...],
     tokenizer: PreTrainedTokenizerFast,
     train: Sequence[Feature],
+    train_first: Sequence[Feature] | None = None,
     holdout: Sequence[Feature],
     work_dir: Path,
     resume: bool = False,
@@ -42,7 +43,8 @@ def finetune(
 ) -> Path:
     """Train the teacher and save it, with its tokenizer and `training.json`, to `work_dir/teacher`, which is returned.
 
-    Checkpoints go to `work_dir/checkpoints`; with `resume` training goes on from the last of them. Raises
+    train_first: what of `train` is used until weight averaging begins; None: all. Checkpoints go to
+    `work_dir/checkpoints` and `work_dir/averaging`; with `resume` training goes on from the last of them. Raises
     MemoryShortageError before anything is trained, BackboneError for a checkpoint that cannot be used.
     """
     set_seed(recipe.seed)
@@ -51,10 +53,11 @@ def finetune(
     length = recipe.span.window_tokens if recipe.model.problem_type == "span_qa" else settings.tokens_max
     check_memory(model, settings.batch_examples, length, bf16=settings.bf16)
     checkpoints = work_dir / "checkpoints"
+    first = train if train_first is None or settings.average is None else train_first
     trainer = Trainer(
         model=model,
-        args=training_arguments(recipe, checkpoints, evaluate=bool(holdout), progress=progress, examples=len(train)),
-        train_dataset=train,
+        args=training_arguments(recipe, checkpoints, evaluate=bool(holdout), progress=progress, examples=len(first)),
+        train_dataset=first,
         eval_dataset=holdout or None,
         data_collator=padding_collator(tokenizer, settings.pad_multiple),
         processing_class=tokenizer,
@@ -74,6 +77,7 @@ def finetune(
             tokenizer=tokenizer,
             train=train,
             folder=work_dir / "averaging",
+            resume=resume,
             progress=progress,
             say=say,
         )

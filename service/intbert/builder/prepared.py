@@ -22,6 +22,7 @@ class PreparedData:
 
     labels: tuple[str, ...]
     train: Sequence[Feature]
+    train_first: Sequence[Feature]  # of `train`, what fine-tuning uses until weight averaging: without mismatched ones
     holdout: Sequence[Feature]
     holdout_questions: Sequence[LabelledQuestion]  # of `holdout`, and mismatched ones; empty for classification
     dev: Examples
@@ -75,9 +76,11 @@ def _prepare_texts(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokeniz
             tokens_max=recipe.finetune.tokens_max,
         )
 
+    train = features(splits.train)
     return PreparedData(
         labels=splits.labels,
-        train=features(splits.train),
+        train=train,
+        train_first=train,
         holdout=features(splits.holdout),
         holdout_questions=(),
         dev=splits.dev,
@@ -89,9 +92,11 @@ def _prepare_texts(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokeniz
 
 def _prepare_questions(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokenizerFast) -> PreparedData:
     splits = load_questions(recipe, data_root)
+    train = window_features(splits.train, tokenizer, recipe.span)
     return PreparedData(
         labels=(),
-        train=window_features((*splits.train, *splits.train_mismatched), tokenizer, recipe.span),
+        train=[*train, *window_features(splits.train_mismatched, tokenizer, recipe.span)],
+        train_first=train,
         holdout=window_features(splits.holdout, tokenizer, recipe.span),
         holdout_questions=(*splits.holdout, *splits.holdout_mismatched),
         dev=splits.dev,

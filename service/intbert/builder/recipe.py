@@ -104,7 +104,8 @@ class SpanSection(Section):
     answer_tokens_max: int = Field(default=30, ge=1, description="Longest answer span, for evaluation.")
     mismatched_fraction: Fraction = Field(
         default=0.0,
-        description="Training questions that are asked once more, of a paragraph nearby without the answer.",
+        description="Training questions that are asked once more, of a paragraph nearby without the answer "
+        "(from weight averaging on, where `finetune.average` is given).",
     )
 
     @model_validator(mode="after")
@@ -188,6 +189,14 @@ class Q8bertSection(Section):
     rounded_outputs: Literal["query_key", "all"] = Field(
         default="query_key",
         description="Linear layers whose outputs are rounded too: `query_key` as in the authors' configuration.",
+    )
+    weight_scales: Literal["tensor", "output"] = Field(
+        default="tensor",
+        description="One scale for all of a matrix, as in the paper, or one for each of its outputs.",
+    )
+    channel_factors: bool = Field(
+        default=False,
+        description="Divide outlier channels by powers of two before they are rounded, which the paper has not.",
     )
     logit_weight: float = Field(
         default=0.0, ge=0, description="Weight of a loss against the teacher's logits, which the paper has not."

@@ -19,8 +19,9 @@ from intbert.builder.features import padding_collator
 from intbert.builder.prepared import prepare
 from intbert.builder.recipe import load_recipe
 from intbert.builder.variants.contract import VariantInputs
-from intbert.builder.variants.q8bert import build_q8bert, q8bert_graph, ranges, train_q8bert
-from intbert.builder.variants.q8bert_modules import Q8Bert, Q8Settings
+from intbert.builder.variants.q8bert import build_q8bert, factors_of, q8bert_graph, ranges, train_q8bert
+from intbert.builder.variants.q8bert_factors import channel_factors
+from intbert.builder.variants.q8bert_modules import Q8Bert, Q8Settings, WeightScales
 from intbert.model.package import Package
 from tests.builder.quantise.small_models import batches, bert_config, padded, random_texts, with_outliers
 from tests.builder.tiny_recipes import SENTIMENT, SPANS, write_recipe
@@ -35,11 +36,13 @@ checkpoint_steps = 5
 """
 
 
-def ranged(kind: type, **settings: Any) -> tuple[Q8Bert, Any]:
+def ranged(kind: type, *, scaled: bool = False, **settings: Any) -> tuple[Q8Bert, Any]:
     """A copy of a small BERT that has seen some texts, in evaluation mode, and that BERT."""
     torch.manual_seed(0)
     teacher = with_outliers(kind(bert_config(num_labels=2)))
-    model = Q8Bert(teacher, Q8Settings(dropout=0.0, bf16=False, **settings)).train()  # type: ignore[arg-type]
+    scales: WeightScales = "output" if scaled else "tensor"
+    factors = channel_factors(teacher, batches(16), scales) if scaled else None
+    model = Q8Bert(teacher, Q8Settings(dropout=0.0, bf16=False, weight_scales=scales, **settings), factors).train()
     with torch.no_grad():
         for batch in batches(16):
             model(**batch)
@@ -74,10 +77,10 @@ def optimised(content: bytes, path: Path) -> Any:
 
 
 @pytest.mark.parametrize("kind", [BertForSequenceClassification, BertForQuestionAnswering])
-@pytest.mark.parametrize("rounded", ["query_key", "all"])
-def test_graph_computes_what_was_trained(kind: type, rounded: str) -> None:
+@pytest.mark.parametrize(("rounded", "scaled"), [("query_key", False), ("all", False), ("query_key", True)])
+def test_graph_computes_what_was_trained(kind: type, rounded: str, scaled: bool) -> None:
     """Logits of ONNX Runtime equal the trained model's to FP32 noise for nearly all texts, and differ from FP32's."""
-    model, teacher = ranged(kind, rounded_outputs=rounded)
+    model, teacher = ranged(kind, scaled=scaled, rounded_outputs=rounded)
     session = onnxruntime.InferenceSession(q8bert_graph(model, teacher), providers=["CPUExecutionProvider"])
     batch = padded(random_texts(60, seed=7))
     mask = batch["attention_mask"][..., None].bool().numpy()
@@ -95,9 +98,10 @@ def test_graph_computes_what_was_trained(kind: type, rounded: str) -> None:
     assert np.quantile(np.max(changes, axis=0), 0.1) > 1e-4
 
 
-def test_products_with_weights_run_in_integers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scaled", [False, True])
+def test_products_with_weights_run_in_integers(scaled: bool, tmp_path: Path) -> None:
     """ONNX Runtime joins rounding and product of all six matrices of every layer, and of queries with keys."""
-    model, teacher = ranged(BertForSequenceClassification)
+    model, teacher = ranged(BertForSequenceClassification, scaled=scaled)
     graph = optimised(q8bert_graph(model, teacher), tmp_path / "optimised.onnx")
     kinds = {item.name: item.data_type for item in graph.initializer}
     products = [node for node in graph.node if node.op_type == "MatMulIntegerToFloat"]
@@ -117,6 +121,18 @@ def test_file_holds_integers() -> None:
         onnx.TensorProto.INT8
     }
     assert {stored[f"{name}.bias"] for name in model.linears()} == {onnx.TensorProto.INT32}
+
+
+def test_scales_and_factors_bring_it_nearer_to_the_teacher() -> None:
+    """Before any training, outlier channels cost less than half with a scale for each output and channel factors."""
+    batch = padded(random_texts(30, seed=7))
+    errors = []
+    for scaled in (False, True):
+        model, teacher = ranged(BertForSequenceClassification, scaled=scaled)
+        with torch.no_grad():
+            errors.append(float((model(**batch).logits - teacher(**batch).logits).square().sum()))
+    assert errors[1] < errors[0] / 4
+    assert all(factor in (0.25, 0.5, 2, 4, 8, 16) for _, found in factors_of(model) for factor in map(float, found))
 
 
 def test_training_keeps_what_the_teacher_knows(

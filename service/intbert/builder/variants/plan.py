@@ -56,6 +56,7 @@ class Plan:
     weights: Mapping[str, NDArray[np.float32]]  # weight -> scale: (), or (outputs,) for a matrix
     inputs: Mapping[str, Grid] = field(default_factory=dict)  # site -> grid of what matrices alone read
     biases: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # bias -> scale of its int32
+    factors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # site -> (channels,), see linear_input
 
 
 class PlannedQuantiser(FloatStorage):
@@ -73,7 +74,13 @@ class PlannedQuantiser(FloatStorage):
         return self._through(writer, f"{site}/grid", tensor, self._plan.activations.get(site))
 
     def linear_input(self, writer: GraphWriter, site: str, tensor: str) -> str:
-        """On the grid that matrices read it on, if it has one."""
+        """On the grid that matrices read it on, if it has one; divided before by the site's factors, if it has some.
+
+        The weights of the matrices must hold the factors.
+        """
+        factors = self._plan.factors.get(site)
+        if factors is not None:
+            tensor = writer.node("Div", tensor, writer.initializer(factors, f"{site}/factors"))
         return self._through(writer, f"{site}/read", tensor, self._plan.inputs.get(site))
 
     def matrix(self, writer: GraphWriter, name: str, values: NDArray[np.float32], x: str) -> str:

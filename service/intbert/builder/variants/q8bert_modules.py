@@ -23,6 +23,7 @@ ACTIVATION_MIN, ACTIVATION_MAX = -128, 127
 BIAS_MAX = 2**31 - 1
 SMALLEST_STEP = 1e-12
 Outputs = Literal["query_key", "all"]
+WeightScales = Literal["tensor", "output"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class Q8Settings:
 
     ema_decay: float = 0.9999  # of the range of an activation, once a step; the first batch sets it
     rounded_outputs: Outputs = "query_key"  # of linear layers
+    weight_scales: WeightScales = "tensor"  # of matrices: one, or one for each output
     dropout: float = 0.1  # of hidden states
     bf16: bool = True  # products in training: integers of 8 bits are exact in bfloat16, their sums are rounded
 
@@ -50,9 +52,11 @@ class RoundToStep(torch.autograd.Function):
         return (grad.float() / step).to(ctx.dtype), None, None, None, None
 
 
-def weight_step(weight: Tensor) -> Tensor:
-    """Step () of a matrix or table: its largest magnitude over 127 (equation 3)."""
-    return (weight.detach().abs().max() / WEIGHT_MAX).clamp_min(SMALLEST_STEP)
+def weight_step(weight: Tensor, scales: WeightScales = "tensor") -> Tensor:
+    """Step of a matrix or table: its largest magnitude over 127 (equation 3), (); or that of each row, (rows, 1)."""
+    magnitudes = weight.detach().abs()
+    largest = magnitudes.max() if scales == "tensor" else magnitudes.amax(dim=1, keepdim=True)
+    return (largest / WEIGHT_MAX).clamp_min(SMALLEST_STEP)
 
 
 def round_weight(weight: Tensor, step: Tensor, dtype: torch.dtype) -> Tensor:
@@ -101,19 +105,32 @@ class ActivationRange(nn.Module):
 class Q8Linear(nn.Module):
     """Integers times integers, plus bias; the bias is FP32 in training and int32 in evaluation, as published."""
 
-    def __init__(self, linear: nn.Linear, settings: Q8Settings, texts: Texts, *, round_output: bool) -> None:
+    factors: Tensor | None  # (inputs,) what x is divided by and the weight's columns are multiplied by; None: nothing
+
+    def __init__(
+        self,
+        linear: nn.Linear,
+        settings: Q8Settings,
+        texts: Texts,
+        *,
+        round_output: bool,
+        factors: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.weight, self.bias = linear.weight, linear.bias
+        self._scales = settings.weight_scales
+        self.register_buffer("factors", factors)
+        if factors is not None:
+            self.weight.data.mul_(factors)
         self.input = ActivationRange(settings.ema_decay, texts)
         self.output = ActivationRange(settings.ema_decay, texts) if round_output else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs), float32."""
         dtype = torch.bfloat16 if torch.is_autocast_enabled(x.device.type) else torch.float32
-        integers = self.input(x, dtype)
-        step = weight_step(self.weight)
-        scale = step * self.input.step()
-        sums = functional.linear(integers, round_weight(self.weight, step, dtype))
+        integers = self.input(x if self.factors is None else x / self.factors, dtype)
+        sums = functional.linear(integers, round_weight(self.weight, self.step(), dtype))
+        scale = self.scale()
         y = sums.float() * scale + (self.bias if self.training else self.bias_integers() * scale)
         return y if self.output is None else self.output(y, torch.float32) * self.output.step()
 
@@ -121,9 +138,14 @@ class Q8Linear(nn.Module):
         """The bias in units of weight step times input step, int32 values as float32, (outputs,)."""
         return (self.bias.detach() / self.scale()).round().clamp(-BIAS_MAX, BIAS_MAX)
 
+    def step(self) -> Tensor:
+        """Real value of one integer of the weight, (), or (outputs, 1)."""
+        return weight_step(self.weight, self._scales)
+
     def scale(self) -> Tensor:
-        """Real value of one unit of the sums, ()."""
-        return weight_step(self.weight) * self.input.step()
+        """Real value of one unit of the sums, (), or (outputs,)."""
+        step = self.step()
+        return (step[:, 0] if step.dim() else step) * self.input.step()
 
 
 class Q8Embedding(nn.Module):
@@ -135,15 +157,24 @@ class Q8Embedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """ids (...) -> (..., channels), float32."""
-        step = weight_step(self.weight)
+        step = self.step()
         rows = functional.embedding(ids, self.weight, padding_idx=self._padding_id)
         return round_weight(rows, step, torch.float32) * step
 
+    def step(self) -> Tensor:
+        """Real value of one integer of the table, ()."""
+        return weight_step(self.weight)
+
 
 class Q8Bert(nn.Module):
-    """A copy of a fine-tuned BERT with all linear layers and embedding tables in 8 bits. Train it a step before use."""
+    """A copy of a fine-tuned BERT with all linear layers and embedding tables in 8 bits. Train it a step before use.
 
-    def __init__(self, teacher: PreTrainedModel, settings: Q8Settings) -> None:
+    factors: linear layer -> factors of its inputs (`q8bert_factors`); layers not named have none.
+    """
+
+    def __init__(
+        self, teacher: PreTrainedModel, settings: Q8Settings, factors: Mapping[str, Tensor] | None = None
+    ) -> None:
         super().__init__()
         self._bf16 = settings.bf16
         self._texts = Texts()
@@ -153,7 +184,8 @@ class Q8Bert(nn.Module):
                 module.p = settings.dropout
         for name, module in list(self.model.named_modules()):
             if isinstance(module, nn.Linear):
-                self._put(name, Q8Linear(module, settings, self._texts, round_output=_rounds(name, settings)))
+                rounds, scaled = _rounds(name, settings), (factors or {}).get(name)
+                self._put(name, Q8Linear(module, settings, self._texts, round_output=rounds, factors=scaled))
             elif isinstance(module, nn.Embedding):
                 self._put(name, Q8Embedding(module))
 

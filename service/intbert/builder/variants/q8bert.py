@@ -42,7 +42,10 @@ INTEGER_PARTS = (
     "All matrix products with weights, and of queries with keys (8-bit operands, 32-bit sums), after training with "
     "rounding; embedding tables and biases are stored as integers."
 )
-FLOAT_PARTS = "Scales and channel factors, sums with bias, softmax and its product with the values, GELU, LayerNorm, residual sums and tanh."
+FLOAT_PARTS = (
+    "Scales and channel factors, sums with bias, softmax and its product with the values, GELU, LayerNorm, residual sums "
+    "and tanh."
+)
 
 
 def build_q8bert(inputs: VariantInputs) -> BuiltVariant:

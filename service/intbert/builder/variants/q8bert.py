@@ -43,8 +43,8 @@ INTEGER_PARTS = (
     "rounding; embedding tables and biases are stored as integers."
 )
 FLOAT_PARTS = (
-    "Scales and channel factors, sums with bias, softmax and its product with the values, GELU, LayerNorm, residual sums "
-    "and tanh."
+    "Scales and channel factors, sums with bias, softmax and its product with the values, GELU, LayerNorm, residual "
+    "sums and tanh."
 )
 
 

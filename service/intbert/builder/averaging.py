@@ -22,7 +22,7 @@ from intbert.builder.recipe import AverageSection, Recipe
 from intbert.builder.training_log import report_to
 
 MEAN_FILE = "mean.pt"
-CHECKPOINTS_KEPT = 1
+CHECKPOINTS_KEPT = 2
 WARMUP_STEPS = 50
 LOG_STEPS = 50
 

@@ -49,10 +49,10 @@ def ranged(kind: type, *, scaled: bool = False, **settings: Any) -> tuple[Q8Bert
     return model.eval(), teacher
 
 
-def inputs_for(folder: Path, template: str, checkpoint: Path, data: Path) -> VariantInputs:
+def inputs_for(folder: Path, template: str, checkpoint: Path, data: Path, settings: str = "") -> VariantInputs:
     """What the stage of a tiny recipe gets."""
     folder.mkdir()
-    recipe = load_recipe(write_recipe(folder, template + TRAINING, checkpoint))
+    recipe = load_recipe(write_recipe(folder, template + TRAINING + settings, checkpoint))
     tokenizer = load_tokenizer(recipe)
     prepared = prepare(recipe, data, tokenizer)
     torch.manual_seed(0)
@@ -154,7 +154,9 @@ def test_training_keeps_what_the_teacher_knows(
 
 def test_interrupted_training_goes_on(tmp_path: Path, checkpoint: Path, questions: Path) -> None:
     """Training on from a checkpoint, here at the end of an epoch, gives the same file as training through."""
-    inputs = inputs_for(tmp_path / "build", SPANS, checkpoint, questions)
+    inputs = inputs_for(
+        tmp_path / "build", SPANS, checkpoint, questions, 'weight_scales = "output"\nchannel_factors = true'
+    )
     built = build_q8bert(inputs)
     saved = sorted((inputs.folder / "checkpoints").iterdir(), key=lambda path: int(path.name.split("-")[1]))
     assert len(saved) == 2

@@ -119,7 +119,8 @@ class Q8Linear(nn.Module):
         super().__init__()
         self.weight, self.bias = linear.weight, linear.bias
         self._scales = settings.weight_scales
-        self.register_buffer("factors", factors)
+        # A tensor of its own, for a checkpoint's file refuses shared ones
+        self.register_buffer("factors", None if factors is None else factors.clone())
         if factors is not None:
             self.weight.data.mul_(factors)
         self.input = ActivationRange(settings.ema_decay, texts)

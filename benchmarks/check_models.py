@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.models import ROOT
+from benchmarks.models import STORE
 from intbert.builder.evaluation import evaluate_set
 from intbert.builder.prepared import ReportSet, load_elsewhere, load_report_set
 from intbert.builder.recipe import Recipe, parse_recipe
@@ -39,7 +39,7 @@ class Claim:
 
 def main(
     models: Annotated[list[str] | None, typer.Argument(help="Names in the store. None: all.")] = None,
-    store: Annotated[Path, typer.Option(help="The models' packages.")] = ROOT / "model_store",
+    store: Annotated[Path, typer.Option(help="The models' packages.")] = STORE,
     data: Annotated[Path, typer.Option(help="Where the recipes' data paths start.")] = Path("../data"),
     threads: Annotated[int, typer.Option(min=1, help="Threads to compute with.")] = 1,
 ) -> None:

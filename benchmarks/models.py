@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+STORE = ROOT / "model_store"
 LABELS = 2
 
 
@@ -29,7 +30,7 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A BERT with a classification head. `package` is its place in the model store; None: random weights."""
+    """A BERT with a classification head. `package` is its name in the model store; None: random weights."""
 
     name: str
     label: str
@@ -47,6 +48,13 @@ class Model:
     def head_dim(self) -> int:
         """Channels of one head."""
         return self.channels // self.heads
+
+
+def bundled(name: str) -> Path:
+    """The newest version of a package in the model store."""
+    from intbert.model.store import ModelStore  # not in the processes that measure peers
+
+    return ModelStore(STORE).path(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +96,7 @@ def all_models() -> tuple[Model, ...]:
             intermediate=1536,
             vocabulary=30522,
             shapes=(*common, Shape(batch=32, tokens=128)),
-            package="sst2-minilm-l6/1",
+            package="sst2-minilm-l6",
             mixed_lengths=True,
         ),
         Model(

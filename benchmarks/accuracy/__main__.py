@@ -16,13 +16,12 @@ from benchmarks.accuracy.page import page_text
 from benchmarks.accuracy.records import FOLDER, load_records
 from benchmarks.accuracy.schedule import Group, groups_of, run_groups
 from benchmarks.accuracy.summary import Table, verdict
-from benchmarks.models import ROOT
+from benchmarks.models import ROOT, STORE
 from intbert.errors import IntbertError
 from intbert.model.package import Package
 
 PAGE = ROOT / "docs" / "results.md"
 WORK = ROOT / "runs" / "results"
-STORE = ROOT / "model_store"
 
 
 def main(

@@ -10,12 +10,12 @@ from pathlib import Path
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from benchmarks.http.processes import Server, running
+from benchmarks.models import ROOT, STORE, bundled
 from loadtest.generator import Call
 from loadtest.server import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path(__file__).parent / "peers"
-PACKAGE = ROOT / "model_store" / "sst2-minilm-l6" / "1"
+PACKAGE = bundled("sst2-minilm-l6")
 # 30 tokens with [CLS] and [SEP]; every word is one token
 SENTENCE = (
     "the film was a good and very thin story about people who never knew how to love each other in time of war but it "
@@ -77,7 +77,7 @@ def calls_of(name: str) -> list[Call]:
 def ours(name: str = "intbert", **settings: str) -> Iterator[Server]:
     """Our server with its defaults, logs as in the image; `settings` without the prefix."""
     port = free_port()
-    command = [sys.executable, "-m", "intbert.cli", "serve", "--store", str(ROOT / "model_store"), "--port", str(port)]
+    command = [sys.executable, "-m", "intbert.cli", "serve", "--store", str(STORE), "--port", str(port)]
     variables = {f"INTBERT_{key.upper()}": value for key, value in ({"log_format": "json"} | settings).items()}
     with running(name, command, variables=variables, port=port, ready_path="/readyz", folder=ROOT) as server:
         yield server

@@ -12,15 +12,14 @@ import torch
 from safetensors.numpy import save_file
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from benchmarks.models import LABELS, ROOT, Files, Model
+from benchmarks.models import LABELS, Files, Model, bundled
 from intbert.builder.fp32_graph import build_fp32_graph
 from intbert.builder.quantise.calibrate import calibrated_scales
 from intbert.builder.quantise.export import export, realise
 from intbert.builder.quantise.real import real_model
 from intbert.model.scales import Scales
 
-STORE = ROOT / "model_store"
-TOKENIZER = STORE / "sst2-minilm-l6" / "1" / "tokenizer.json"
+TOKENIZER = bundled("sst2-minilm-l6") / "tokenizer.json"
 CALIBRATION_TEXTS = 6
 CALIBRATION_ROWS = 96  # of each tensor: random weights gain nothing from a finer search
 CALIBRATION_SEED = 7
@@ -34,7 +33,7 @@ def write_checkpoint(model: Model, _: Files, target: Path) -> None:
     torch.manual_seed(SEED)
     bert = BertForSequenceClassification(config_of(model))
     if model.package is not None:
-        load_onnx_weights(bert, STORE / model.package / "fp32.onnx")
+        load_onnx_weights(bert, bundled(model.package) / "fp32.onnx")
     bert.save_pretrained(target)
     PreTrainedTokenizerFast(
         tokenizer_file=str(TOKENIZER), **{f"{name}_token": f"[{name.upper()}]" for name in SPECIALS}
@@ -77,7 +76,7 @@ def load_checkpoint(files: Files) -> BertForSequenceClassification:
 def write_integer(model: Model, files: Files, target: Path) -> None:
     """The package's program, or one calibrated on random tokens: without training, accuracy is no subject here."""
     if model.package is not None:
-        shutil.copyfile(STORE / model.package / "int8.safetensors", target)
+        shutil.copyfile(bundled(model.package) / "int8.safetensors", target)
         return
     state = load_checkpoint(files).state_dict()
     real = real_model(state, heads=model.heads)

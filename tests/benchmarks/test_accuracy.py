@@ -11,6 +11,7 @@ from benchmarks.accuracy.records import FOLDER, Record, load_records, path_of
 from benchmarks.accuracy.schedule import groups_of
 from benchmarks.accuracy.summary import Table, bars, behind, verdict
 from benchmarks.models import ROOT
+from benchmarks.models import bundled as bundled_package
 from intbert.model.package import Package
 from tests.benchmarks.accuracy_records import everything, record
 
@@ -170,7 +171,7 @@ def test_bundled_models_are_cells() -> None:
     for name, task in bundled.items():
         cell = Cell(task=task.name, variant=INT8, seed=task.seeds[0])
         if cell in records:
-            manifest = Package.open(ROOT / "model_store" / name / "1").manifest
+            manifest = Package.open(bundled_package(name)).manifest
             assert records[cell].file_sha256 == manifest.files[manifest.variants[INT8].file].sha256
             assert records[cell].score.metrics == manifest.card.metrics[INT8]
 

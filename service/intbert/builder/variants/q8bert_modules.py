@@ -5,6 +5,8 @@ the maximum of every training batch. Softmax, GELU, LayerNorm, residual sums and
 
 Which outputs are rounded again is not in the paper. The authors' configuration rounds those of query and key alone
 (attention multiplies them) and leaves the others in FP32, which is where they go: sums, GELU, tanh.
+
+A matrix may have a scale for each output instead, and its inputs factors (`q8bert_factors`): neither is in the paper.
 """
 
 import copy

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.http.contenders import ROOT
 from benchmarks.http.overload import measure_overload
 from benchmarks.http.page import write_page
 from benchmarks.http.shadow import Pairs, measure_shadow
 from benchmarks.http.speed import Load, measure_speed
+from benchmarks.models import ROOT
 from loadtest.report import cpu_cores, cpu_name
 
 RESULTS = ROOT / "benchmarks" / "results" / "http"

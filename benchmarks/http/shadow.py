@@ -7,9 +7,10 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.http.contenders import ROOT, ours
+from benchmarks.http.contenders import ours
 from benchmarks.http.processes import Server
 from benchmarks.http.speed import saturate
+from benchmarks.models import ROOT
 from loadtest.arrivals import arrival_times
 from loadtest.generator import Call, Client, send_on_schedule
 from loadtest.outcome import Outcome, Summary, summarise

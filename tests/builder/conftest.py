@@ -9,9 +9,8 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from intbert.builder.pipeline import build
 from intbert.model.package import Package
-from tests.builder.tiny_recipes import SENTIMENT, SPANS, write_recipe
+from tests.builder.tiny_recipes import SENTIMENT, SPANS, build_in
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 GOOD = ("fine", "great", "lovely", "brilliant")
@@ -162,25 +161,10 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, sentiment: Path) -> tuple[Path, Package]:
     """Folder of a build of the sentiment recipe, and its package."""
     folder = tmp_path_factory.mktemp("build")
-    package = build(
-        recipe_path=write_recipe(folder, SENTIMENT, checkpoint),
-        store=folder / "store",
-        work_dir=folder / "work",
-        data_root=sentiment,
-        progress=False,
-    )
-    return folder, package
+    return folder, build_in(folder, SENTIMENT, checkpoint, sentiment)
 
 
 @pytest.fixture(scope="session")
 def built_spans(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, questions: Path) -> Package:
     """The package of the span recipe at smoke size, hardly trained."""
-    folder = tmp_path_factory.mktemp("spans")
-    return build(
-        recipe_path=write_recipe(folder, SPANS, checkpoint),
-        store=folder / "store",
-        work_dir=folder / "work",
-        data_root=questions,
-        small=True,
-        progress=False,
-    )
+    return build_in(tmp_path_factory.mktemp("spans"), SPANS, checkpoint, questions, small=True)

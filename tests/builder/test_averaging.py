@@ -98,13 +98,12 @@ def test_mismatched_questions_join_with_averaging(
     seen: list[Sequence[Feature]] = []
     made = averaging.Trainer
 
-    class Recording(made):  # type: ignore[valid-type,misc]  # torch's Trainer is untyped
-        def __init__(self, *args: Any, train_dataset: Sequence[Feature], **more: Any) -> None:
-            seen.append(train_dataset)
-            super().__init__(*args, train_dataset=train_dataset, **more)
+    def recording(*, train_dataset: Sequence[Feature], **more: Any) -> Any:
+        seen.append(train_dataset)
+        return made(train_dataset=train_dataset, **more)
 
-    monkeypatch.setattr("intbert.builder.finetune.Trainer", Recording)
-    monkeypatch.setattr(averaging, "Trainer", Recording)
+    monkeypatch.setattr("intbert.builder.finetune.Trainer", recording)
+    monkeypatch.setattr(averaging, "Trainer", recording)
     train(recipe, data, tmp_path)
     assert [len(part) for part in seen] == [len(data.train_first), len(data.train)]
     assert len(data.train_first) < len(data.train)

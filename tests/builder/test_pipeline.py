@@ -18,7 +18,7 @@ from intbert.runtime.batch import TokenSequence
 from intbert.runtime.engines import load_engine
 from intbert.runtime.evaluate import compute
 from tests.api.conftest import run_server
-from tests.builder.tiny_recipes import SIMILARITY, TOPICS, write_recipe
+from tests.builder.tiny_recipes import SIMILARITY, TOPICS, build_in
 
 
 def test_package_is_complete(built: tuple[Path, Package]) -> None:
@@ -176,14 +176,7 @@ def test_span_build(built_spans: Package) -> None:
 
 def test_pair_regression_build(tmp_path: Path, checkpoint: Path, similarity: Path) -> None:
     """Scored pairs from JSONL build a package with one output, reported by its correlations."""
-    package = build(
-        recipe_path=write_recipe(tmp_path, SIMILARITY, checkpoint),
-        store=tmp_path / "store",
-        work_dir=tmp_path / "work",
-        data_root=similarity,
-        small=True,
-        progress=False,
-    )
+    package = build_in(tmp_path, SIMILARITY, checkpoint, similarity, small=True)
     assert package.manifest.problem_type == "regression"
     assert package.manifest.known_answers[0].text_pair is not None
     assert set(package.manifest.card.metrics["int8"]) == {"pearson", "spearman"}
@@ -192,13 +185,7 @@ def test_pair_regression_build(tmp_path: Path, checkpoint: Path, similarity: Pat
 def test_multi_label_build(tmp_path: Path, checkpoint: Path, topics: Path) -> None:
     """Texts with none, one or several labels build a package that decides each label by itself, over HTTP too."""
     store = tmp_path / "store"
-    package = build(
-        recipe_path=write_recipe(tmp_path, TOPICS, checkpoint),
-        store=store,
-        work_dir=tmp_path / "work",
-        data_root=topics,
-        progress=False,
-    )
+    package = build_in(tmp_path, TOPICS, checkpoint, topics)
     assert package.manifest.problem_type == "multi_label_classification"
     assert package.manifest.card.metrics["int8"]["f1_micro"] > 80
     text = "the film was great with music"

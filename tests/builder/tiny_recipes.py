@@ -1,6 +1,10 @@
 """Recipes for tiny models on tiny data."""
 
 from pathlib import Path
+from typing import Any
+
+from intbert.builder.pipeline import build
+from intbert.model.package import Package
 
 SENTIMENT = """
 seed = 3
@@ -101,3 +105,15 @@ def write_recipe(folder: Path, template: str, checkpoint: Path) -> Path:
     path = folder / "recipe.toml"
     path.write_text(template.format(checkpoint=checkpoint), encoding="utf-8")
     return path
+
+
+def build_in(folder: Path, template: str, checkpoint: Path, data: Path, **settings: Any) -> Package:
+    """The recipe's package, in the folder `store` beside it; settings as of `build`."""
+    return build(
+        recipe_path=write_recipe(folder, template, checkpoint),
+        store=folder / "store",
+        work_dir=folder / "work",
+        data_root=data,
+        progress=False,
+        **settings,
+    )

@@ -34,7 +34,7 @@ def finetune(
     labels: tuple[str, ...],
     tokenizer: PreTrainedTokenizerFast,
     train: Sequence[Feature],
-    train_first: Sequence[Feature] | None = None,
+    train_first: Sequence[Feature],
     holdout: Sequence[Feature],
     work_dir: Path,
     resume: bool = False,
@@ -43,7 +43,7 @@ def finetune(
 ) -> Path:
     """Train the teacher and save it, with its tokenizer and `training.json`, to `work_dir/teacher`, which is returned.
 
-    train_first: what of `train` is used until weight averaging begins; None: all. Checkpoints go to
+    train_first: what of `train` is used until weight averaging begins, where the recipe has it. Checkpoints go to
     `work_dir/checkpoints` and `work_dir/averaging`; with `resume` training goes on from the last of them. Raises
     MemoryShortageError before anything is trained, BackboneError for a checkpoint that cannot be used.
     """
@@ -53,7 +53,7 @@ def finetune(
     length = recipe.span.window_tokens if recipe.model.problem_type == "span_qa" else settings.tokens_max
     check_memory(model, settings.batch_examples, length, bf16=settings.bf16)
     checkpoints = work_dir / "checkpoints"
-    first = train if train_first is None or settings.average is None else train_first
+    first = train if settings.average is None else train_first
     trainer = Trainer(
         model=model,
         args=training_arguments(recipe, checkpoints, evaluate=bool(holdout), progress=progress, examples=len(first)),

@@ -13,7 +13,7 @@ from intbert.builder.reexport import reexport_package
 from intbert.builder.variants import BUILDERS, build_variant
 from intbert.model.package import Package
 from tests.api.conftest import run_server
-from tests.builder.tiny_recipes import SENTIMENT, write_recipe
+from tests.builder.tiny_recipes import SENTIMENT, build_in
 
 ALL = get_args(VariantName)
 RECIPES = Path(__file__).parents[3] / "recipes"
@@ -28,16 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def package(folder: Path, checkpoint: Path, sentiment: Path) -> Package:
     """The smoke size of a recipe, another seed and all variants given on the command line."""
-    return build(
-        recipe_path=write_recipe(folder, SENTIMENT, checkpoint),
-        store=folder / "store",
-        work_dir=folder / "work",
-        data_root=sentiment,
-        small=True,
-        seed=8,
-        variants=list(ALL),
-        progress=False,
-    )
+    return build_in(folder, SENTIMENT, checkpoint, sentiment, small=True, seed=8, variants=list(ALL))
 
 
 def test_every_name_has_a_builder() -> None:

@@ -52,14 +52,7 @@ def calibrated_scales(
     tokens kept of each tensor for the search of 8-bit scales. tools: what may be taken against outlier channels.
     """
     real = real_model(model.state_dict(), heads=int(model.config.num_attention_heads))  # type: ignore[union-attr,arg-type]
-    observer = Observer(model, rows_max)
-    training = model.training
-    model.eval()
-    try:
-        observer.run(model, batches)
-    finally:
-        observer.close()
-        model.train(training)
+    observer = Observer.over(model, batches, rows_max)
     rectified = real.pooler is not None and pooler_activation(model.config) == "relu"
     search = _Search(real, observer, tools, rectified=rectified)
     scales = realise(real, search.scales())

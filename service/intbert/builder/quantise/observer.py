@@ -75,6 +75,18 @@ class Observer:
             raise ValueError("calibration needs at least one batch with one token")
         return tokens
 
+    @classmethod
+    def over(cls, model: nn.Module, batches: Iterable[Batch], rows_max: int) -> "Observer":
+        """What was seen of the model in evaluation mode over all batches; its mode is as before, its hooks are gone."""
+        observer, training = cls(model, rows_max), model.training
+        model.eval()
+        try:
+            observer.run(model, batches)
+        finally:
+            observer.close()
+            model.train(training)
+        return observer
+
     def close(self) -> None:
         """Remove the hooks."""
         for handle in self._handles:

@@ -19,7 +19,7 @@ from intbert.builder.variants.q8bert_modules import (
     ACTIVATION_MAX,
     SMALLEST_STEP,
     WeightScales,
-    round_weight,
+    weight_on_grid,
     weight_step,
 )
 from intbert.builder.variants.q8bert_sites import input_site
@@ -32,11 +32,7 @@ def channel_factors(teacher: PreTrainedModel, batches: Iterable[Batch], scales: 
 
     batches: input_ids, attention_mask, token_type_ids, each (sequences, tokens); a few hundred texts do.
     """
-    observer = Observer(teacher, ROWS_MAX)
-    try:
-        observer.run(teacher, batches)
-    finally:
-        observer.close()
+    observer = Observer.over(teacher, batches, ROWS_MAX)
     readers: defaultdict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, module in teacher.named_modules():
         if isinstance(module, nn.Linear):
@@ -56,18 +52,13 @@ def best_factors(seen: Site, weights: Sequence[Tensor], scales: WeightScales) ->
     relative = torch.cat([weight / weight_step(weight) for weight in weights])
     shapes = [torch.ones_like(activation), *smoothed_shapes(activation, relative)]
     candidates = [torch.exp2((shape / shape.median()).log2().round()) for shape in shapes]
-    return min(candidates, key=lambda factors: _squared_error(seen, weights, factors, scales))
+    rows = seen.sample()
+    expected = [rows @ weight.T for weight in weights]
 
+    def squared_error(factors: Tensor) -> float:
+        step = (seen.absmax / factors).max().clamp_min(SMALLEST_STEP) / ACTIVATION_MAX
+        rounded = (rows / factors / step).round() * step
+        products = (rounded @ weight_on_grid(weight * factors, scales).T for weight in weights)
+        return sum(float((product - exact).square().sum()) for product, exact in zip(products, expected, strict=True))
 
-def _squared_error(seen: Site, weights: Sequence[Tensor], factors: Tensor, scales: WeightScales) -> float:
-    """Of the products, with one step for the tensor."""
-    rows, step = seen.sample(), (seen.absmax / factors).max().clamp_min(SMALLEST_STEP) / ACTIVATION_MAX
-    rounded = (rows / factors / step).round() * step
-    return sum(
-        float((rounded @ _on_grid(weight * factors, scales).T - rows @ weight.T).square().sum()) for weight in weights
-    )
-
-
-def _on_grid(weight: Tensor, scales: WeightScales) -> Tensor:
-    step = weight_step(weight, scales)
-    return round_weight(weight, step, weight.dtype) * step
+    return min(candidates, key=squared_error)

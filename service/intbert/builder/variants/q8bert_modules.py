@@ -67,6 +67,12 @@ def round_weight(weight: Tensor, step: Tensor, dtype: torch.dtype) -> Tensor:
     return integers
 
 
+def weight_on_grid(weight: Tensor, scales: WeightScales) -> Tensor:
+    """The real values that a matrix has after rounding."""
+    step = weight_step(weight, scales)
+    return round_weight(weight, step, weight.dtype) * step
+
+
 class Texts:
     """Which positions of the present batch are unpadded, (sequences, tokens); all layers of a model share it."""
 

@@ -18,10 +18,10 @@ CMAKE  := $(BIN)/cmake
 
 CPP_SOURCES := $(shell find service/kernels benchmarks -name '*.cpp' -o -name '*.h' 2>/dev/null)
 SOURCES     := $(CPP_SOURCES) $(shell find service/intbert -type f -not -name '*.so' -not -path '*/__pycache__/*')
-CHECKED     := service tests benchmarks loadtest deploy
+CHECKED     := service tests benchmarks loadtest deploy recipes
 
 .DEFAULT_GOAL := help
-.PHONY: help serve install test check lint format pytest sanitize check-api build loadtest check-models bench-startup docker-check test-cpus bench bench-http results bench-prototype clean
+.PHONY: help serve install test check lint format pytest sanitize check-api build mentor loadtest check-models bench-startup docker-check test-cpus bench bench-http results bench-prototype clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -62,6 +62,9 @@ check-api: $(STAMPS)/test $(STAMPS)/package ## thousands of generated requests a
 
 build: $(STAMPS)/test $(STAMPS)/package ## build a model from a recipe (ARGS="recipes/NAME.toml --data FOLDER")
 	$(BIN)/intbert build $(ARGS)
+
+mentor: $(STAMPS)/test ## fetch the larger model that the bundled recipes learn from (400 MB, to runs/)
+	$(BIN)/python recipes/all_mpnet_base_v2.py
 
 loadtest: $(STAMPS)/test $(STAMPS)/package ## int8 beside FP32 under load, with a report (ARGS="--help")
 	$(BIN)/python -m loadtest $(ARGS)

@@ -96,14 +96,14 @@ def test_mismatched_questions_join_with_averaging(
     recipe = recipe.model_copy(update={"span": recipe.span.model_copy(update={"mismatched_fraction": 0.9})})
     data = prepare(recipe, questions, load_tokenizer(recipe))
     seen: list[Sequence[Feature]] = []
-    made = averaging.Trainer
+    made = averaging.GuidedTrainer
 
     def recording(*, train_dataset: Sequence[Feature], **more: Any) -> Any:
         seen.append(train_dataset)
         return made(train_dataset=train_dataset, **more)
 
-    monkeypatch.setattr("intbert.builder.finetune.Trainer", recording)
-    monkeypatch.setattr(averaging, "Trainer", recording)
+    monkeypatch.setattr("intbert.builder.finetune.GuidedTrainer", recording)
+    monkeypatch.setattr(averaging, "GuidedTrainer", recording)
     train(recipe, data, tmp_path)
     assert [len(part) for part in seen] == [len(data.train_first), len(data.train)]
     assert len(data.train_first) < len(data.train)

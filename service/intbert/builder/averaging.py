@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
-    Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -17,7 +16,9 @@ from transformers import (
 )
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
 
-from intbert.builder.features import Feature, padding_collator
+from intbert.builder.bfloat16 import in_bfloat16
+from intbert.builder.features import Feature
+from intbert.builder.guided import GuidedTrainer, guided_collator
 from intbert.builder.recipe import AverageSection, Recipe
 from intbert.builder.training_log import report_to
 
@@ -86,7 +87,8 @@ def average_weights(
     last = get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None
     if last is not None:
         mean.load(Path(last))
-    trainer = Trainer(
+    trainer = GuidedTrainer(
+        recipe=recipe,
         model=model,
         args=TrainingArguments(
             output_dir=str(folder),
@@ -98,7 +100,7 @@ def average_weights(
             weight_decay=settings.weight_decay,
             seed=recipe.seed + 1,
             data_seed=recipe.seed + 1,
-            bf16=settings.bf16,
+            bf16=in_bfloat16(settings.bf16),
             use_cpu=not torch.cuda.is_available(),
             dataloader_pin_memory=torch.cuda.is_available(),
             train_sampling_strategy="group_by_length",
@@ -111,7 +113,7 @@ def average_weights(
             report_to="none",
         ),
         train_dataset=train,
-        data_collator=padding_collator(tokenizer, settings.pad_multiple),
+        data_collator=guided_collator(tokenizer, settings.pad_multiple),
         processing_class=tokenizer,
         callbacks=[mean],
     )

@@ -1,5 +1,6 @@
 """The stages of a build, and what they share. Stages leave markers in the work directory, so that a build can go on.
 
+mentor     where the recipe has one: a larger model, and its logits of the training examples
 finetune   FP32 teacher
 quantise   calibration, then quantisation-aware training with the teacher
 variant-*  one stage for each further variant that the recipe asks for
@@ -11,12 +12,13 @@ measure    latency, memory, error of each layer
 (write)    card, report, and the package in the store, atomically
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.numpy import save
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -32,13 +34,15 @@ from intbert.builder.card import (
 from intbert.builder.evaluation import evaluate_variants, lengths_of
 from intbert.builder.failure import BuildError
 from intbert.builder.families import load_bert
+from intbert.builder.features import Feature
 from intbert.builder.finetune import finetune
 from intbert.builder.fp32_graph import export_fp32
 from intbert.builder.layer_report import layer_report, tensor_report
+from intbert.builder.mentor import LOGITS_FILE, guided_features, train_mentor
 from intbert.builder.prepared import PreparedData, prepare
 from intbert.builder.quantise import Scales, export_program
 from intbert.builder.quantise.export import Exported
-from intbert.builder.recipe import Recipe
+from intbert.builder.recipe import MentorSection, Recipe
 from intbert.builder.report import render_report
 from intbert.builder.score_calibration import calibrate_labels, calibrate_spans, uncalibrated
 from intbert.builder.stages import JsonObject, Stages
@@ -92,7 +96,7 @@ class Build:
                     **measured,
                     "calibration": scores["found"],
                     "verification": verified,
-                    "training": {"student": trained["student"]},
+                    "training": trained["training"],
                     "outliers": trained.get("outliers", []),
                     "variants": {name: built.measured for name, built in variants.items()},
                 },
@@ -106,8 +110,13 @@ class Build:
         sections = self.sections()
         sources = {name: source.sha256 for name, source in self.data.sources.items()}
         teacher_inputs = {**{key: sections[key] for key in RECIPE_SECTIONS_OF_TEACHER}, "sources": sources}
+        mentor = self.recipe.mentor
+        training: JsonObject = {}
+        if mentor is not None:
+            training["mentor"] = self.stages.run("mentor", self.mentor_inputs(sources), partial(self.mentor, mentor))
         self.stages.run("finetune", teacher_inputs, self.finetune)
-        return self.stages.run("quantise", sections["quantise"] or {}, self.quantise)
+        quantised = self.stages.run("quantise", sections["quantise"] or {}, self.quantise)
+        return {**quantised, "training": {**training, "student": quantised["student"]}}
 
     def sections(self) -> JsonObject:
         """The recipe's, without defaults, so that a new optional field does not invalidate finished training."""
@@ -131,13 +140,44 @@ class Build:
     def draft_folder(self, folder: Path) -> Path:
         return folder / self.recipe.model.name / str(self.recipe.model.version)
 
+    def mentor_inputs(self, sources: Mapping[str, str]) -> JsonObject:
+        """What the mentor's logits depend on: not on how the FP32 model follows them."""
+        recipe, sections = self.recipe, self.sections()
+        return {
+            **{key: sections[key] for key in ("seed", "data", "span", "mentor")},
+            "task": [recipe.model.problem_type, recipe.model.labels, recipe.model.backbone],
+            "tokens_max": recipe.finetune.tokens_max,
+            "sources": dict(sources),
+        }
+
+    def mentor(self, section: MentorSection, folder: Path) -> JsonObject:
+        return train_mentor(
+            self.recipe,
+            section,
+            labels=self.data.labels,
+            tokenizer=self.tokenizer,
+            train=self.data.train,
+            holdout=self.data.holdout,
+            folder=folder,
+            progress=self.progress,
+            say=self.stages.say,
+        )
+
+    def train_features(self) -> Sequence[Feature]:
+        """What fine-tuning trains on, with the mentor's logits where there is one."""
+        if self.recipe.mentor is None:
+            return self.data.train
+        logits = np.load(self.stages.folder / "mentor" / LOGITS_FILE)
+        return guided_features(self.data.train, logits, spans=self.recipe.model.problem_type == "span_qa")
+
     def finetune(self, folder: Path) -> JsonObject:
+        train = self.train_features()
         finetune(
             self.recipe,
             labels=self.data.labels,
             tokenizer=self.tokenizer,
-            train=self.data.train,
-            train_first=self.data.train_first,
+            train=train,
+            train_first=train[: len(self.data.train_first)],
             holdout=self.data.holdout,
             work_dir=folder,
             resume=True,

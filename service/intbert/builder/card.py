@@ -30,6 +30,7 @@ from intbert.model.manifest import (
     Gate,
     KnownAnswer,
     Manifest,
+    Mentor,
     Provenance,
     Variant,
 )
@@ -169,12 +170,24 @@ def provenance(parts: Ingredients) -> Provenance:
         base_model=recipe.model.backbone,
         base_model_sha256=_weights_sha256(Path(locate(recipe.model.backbone))),
         base_model_licence=recipe.model.licences.get("backbone", "not stated"),
+        mentor=mentor_of(recipe),
         recipe=parts.recipe_text,
         seeds={"all": recipe.seed},
         overrides=dict(parts.overrides),
         data=tuple(data_files(parts)),
         tool_versions={"python": platform.python_version(), **_versions()},
         built_at=datetime.now(UTC).replace(microsecond=0).isoformat(),
+    )
+
+
+def mentor_of(recipe: Recipe) -> Mentor | None:
+    """What the recipe's mentor was made of."""
+    if recipe.mentor is None:
+        return None
+    return Mentor(
+        model=recipe.mentor.backbone,
+        sha256=_weights_sha256(Path(locate(recipe.mentor.backbone))),
+        licence=recipe.model.licences.get("mentor", "not stated"),
     )
 
 

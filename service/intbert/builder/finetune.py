@@ -11,7 +11,6 @@ from transformers import (
     EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerFast,
-    Trainer,
     TrainingArguments,
     set_seed,
 )
@@ -19,9 +18,11 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from intbert.builder.averaging import average_weights
 from intbert.builder.backbone import load_model
-from intbert.builder.features import Feature, padding_collator
+from intbert.builder.bfloat16 import in_bfloat16
+from intbert.builder.features import Feature
+from intbert.builder.guided import GuidedTrainer, guided_collator
 from intbert.builder.memory import check_memory
-from intbert.builder.recipe import FinetuneSection, ProblemType, Q8bertSection, QuantiseSection, Recipe
+from intbert.builder.recipe import FinetuneSection, MentorSection, ProblemType, Q8bertSection, QuantiseSection, Recipe
 from intbert.builder.training_log import Say, report_to
 
 CHECKPOINTS_KEPT = 2
@@ -43,6 +44,7 @@ def finetune(
 ) -> Path:
     """Train the teacher and save it, with its tokenizer and `training.json`, to `work_dir/teacher`, which is returned.
 
+    Examples with a mentor's logits are trained to follow them too (`mentor.guided_features`).
     train_first: what of `train` is used until weight averaging begins, where the recipe has it. Checkpoints go to
     `work_dir/checkpoints` and `work_dir/averaging`; with `resume` training goes on from the last of them. Raises
     MemoryShortageError before anything is trained, BackboneError for a checkpoint that cannot be used.
@@ -51,15 +53,16 @@ def finetune(
     model = load_model(recipe, labels)
     settings = recipe.finetune
     length = recipe.span.window_tokens if recipe.model.problem_type == "span_qa" else settings.tokens_max
-    check_memory(model, settings.batch_examples, length, bf16=settings.bf16)
+    check_memory(model, settings.batch_examples, length, bf16=in_bfloat16(settings.bf16))
     checkpoints = work_dir / "checkpoints"
     first = train if settings.average is None else train_first
-    trainer = Trainer(
+    trainer = GuidedTrainer(
+        recipe=recipe,
         model=model,
         args=training_arguments(recipe, checkpoints, evaluate=bool(holdout), progress=progress, examples=len(first)),
         train_dataset=first,
         eval_dataset=holdout or None,
-        data_collator=padding_collator(tokenizer, settings.pad_multiple),
+        data_collator=guided_collator(tokenizer, settings.pad_multiple),
         processing_class=tokenizer,
         compute_metrics=selection_metric(recipe.model.problem_type),
     )
@@ -95,7 +98,7 @@ def training_arguments(
         evaluate=evaluate,
         progress=progress,
         examples=examples,
-        bf16=recipe.finetune.bf16,
+        bf16=in_bfloat16(recipe.finetune.bf16),
         load_best_model_at_end=evaluate and recipe.finetune.average is None,  # averaging goes on from the end
         metric_for_best_model="accuracy" if recipe.model.problem_type == "single_label_classification" else "loss",
     )
@@ -103,7 +106,7 @@ def training_arguments(
 
 def section_arguments(
     recipe: Recipe,
-    section: FinetuneSection | QuantiseSection | Q8bertSection,
+    section: FinetuneSection | MentorSection | QuantiseSection | Q8bertSection,
     folder: Path,
     *,
     evaluate: bool,
@@ -111,7 +114,7 @@ def section_arguments(
     examples: int,
     **more: Any,
 ) -> TrainingArguments:
-    """What fine-tuning and quantisation-aware training have in common; `more` are the Trainer's own names."""
+    """What all trainings have in common; `more` are the Trainer's own names."""
     steps = max(1, round(section.epochs * -(-examples // section.batch_examples)))
     return TrainingArguments(
         output_dir=str(folder),

@@ -22,7 +22,9 @@ class PreparedData:
 
     labels: tuple[str, ...]
     train: Sequence[Feature]
-    train_first: Sequence[Feature]  # of `train`, what fine-tuning uses until weight averaging: without mismatched ones
+    train_first: Sequence[
+        Feature
+    ]  # the first of `train`, which fine-tuning uses until weight averaging: without mismatched ones
     holdout: Sequence[Feature]
     holdout_questions: Sequence[LabelledQuestion]  # of `holdout`, and mismatched ones; empty for classification
     dev: Examples

@@ -146,7 +146,30 @@ class FinetuneSection(Section):
     )
     bf16: bool = Field(default=True, description="bfloat16 autocast on a CPU that has it, or a GPU.")
     checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints and held-out evaluations.")
+    mentor_weight: Fraction = Field(
+        default=0.5, description="Share of the loss that follows the mentor's logits, where there is a mentor."
+    )
+    mentor_temperature: float = Field(default=2.0, gt=0, description="Temperature of both distributions in it.")
     average: AverageSection | None = Field(default=None, description="Weight averaging after training; none: without.")
+
+
+class MentorSection(Section):
+    """A larger model that is trained first, on the same data, for the FP32 model to follow."""
+
+    backbone: str = Field(
+        description="Checkpoint of any architecture with the word pieces of `model.backbone`; names as there."
+    )
+    backbone_revision: str | None = Field(default=None, description="Revision of a hub checkpoint.")
+    epochs: float = Field(
+        default=1.0, ge=0, description="Passes over the training data; 0 takes the checkpoint as it is."
+    )
+    learning_rate: float = Field(default=3e-5, gt=0, description="Peak learning rate; decays linearly to 0.")
+    warmup_fraction: Fraction = Field(default=0.06, description="Part of the steps with rising learning rate.")
+    batch_examples: int = Field(default=32, ge=1, description="Examples a step.")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay.")
+    dropout: Fraction = Field(default=0.1, description="Dropout of hidden states.")
+    bf16: bool = Field(default=True, description="bfloat16 autocast on a CPU that has it, or a GPU.")
+    checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints and held-out evaluations.")
 
 
 class QuantiseSection(Section):
@@ -170,7 +193,9 @@ class QuantiseSection(Section):
         default=0.25, description="Last part of training, in which ranges no longer move."
     )
     train_embeddings: bool = Field(default=False, description="Train the embedding tables too.")
-    bf16: bool = Field(default=True, description="Matrix products in bfloat16 (the teacher's too).")
+    bf16: bool = Field(
+        default=True, description="Matrix products in bfloat16 (the teacher's too), where the processor has it."
+    )
     checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints.")
 
 
@@ -204,7 +229,7 @@ class Q8bertSection(Section):
     hidden_weight: float = Field(
         default=0.0, ge=0, description="Weight of a loss against the teacher's hidden states, which the paper has not."
     )
-    bf16: bool = Field(default=True, description="Matrix products of training in bfloat16.")
+    bf16: bool = Field(default=True, description="Matrix products of training in bfloat16, where the processor has it.")
     checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints.")
 
 
@@ -239,6 +264,9 @@ class Recipe(Section):
     model: ModelSection
     data: DataSection
     span: SpanSection = SpanSection()
+    mentor: MentorSection | None = Field(
+        default=None, description="A larger model whose outputs guide fine-tuning; none: without."
+    )
     finetune: FinetuneSection = FinetuneSection()
     quantise: QuantiseSection = QuantiseSection()
     q8bert: Q8bertSection = Q8bertSection()

@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from intbert.builder.bfloat16 import in_bfloat16
 from intbert.builder.features import Feature, padding_collator
 from intbert.builder.finetune import section_arguments, selection_metric
 from intbert.builder.prepared import PreparedData
@@ -85,7 +86,9 @@ def train_student(
 
 def new_student(recipe: Recipe, teacher: PreTrainedModel) -> QuantisedModel:
     """An uncalibrated quantised copy of the teacher."""
-    settings = QuantiseSettings(bf16=recipe.quantise.bf16, train_embeddings=recipe.quantise.train_embeddings)
+    settings = QuantiseSettings(
+        bf16=in_bfloat16(recipe.quantise.bf16), train_embeddings=recipe.quantise.train_embeddings
+    )
     return QuantisedModel.from_teacher(teacher, settings)
 
 
@@ -105,6 +108,7 @@ def distillation_settings(recipe: Recipe) -> DistillationSettings:
         hidden_weight=section.hidden_weight,
         temperature=section.temperature,
         frozen_fraction=section.frozen_fraction,
+        bf16=in_bfloat16(section.bf16),
     )
 
 

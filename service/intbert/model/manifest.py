@@ -107,12 +107,21 @@ class DataFile(Record):
     licence: str
 
 
+class Mentor(Record):
+    """A larger model that the FP32 model followed in training; no part of the package."""
+
+    model: str
+    sha256: Sha256 | None = None
+    licence: str
+
+
 class Provenance(Record):
     """Where the model comes from, complete enough to build it again."""
 
     base_model: str
     base_model_sha256: Sha256 | None = None
     base_model_licence: str
+    mentor: Mentor | None = None
     recipe: str  # the recipe's whole text
     seeds: dict[str, int]
     overrides: dict[str, JsonValue] = Field(default_factory=dict)  # of the recipe, given on the command line

@@ -79,6 +79,7 @@ def open_graph(graph: bytes, level: Any, optimised_path: str = "") -> Any:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     options.optimized_model_filepath = optimised_path
+    options.add_session_config_entry("session.x64quantprecision", "1")  # as the service
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 

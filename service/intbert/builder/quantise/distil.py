@@ -24,6 +24,7 @@ class DistillationSettings:
     step_learning_rate_factor: float = (
         10.0  # steps are learned as logarithms to base 2 and need larger steps than weights
     )
+    bf16: bool = True  # the teacher computes in bfloat16
     frozen_fraction: float = 0.25  # last part of the training, in which the 8-bit steps no longer move
 
 
@@ -82,7 +83,7 @@ class DistillationTrainer(Trainer):
         distil = model.training
         outputs = model(**fields, output_hidden_states=distil and self._settings.hidden_weight > 0)
         mask = fields["attention_mask"].bool()
-        logits = _logits(outputs, mask)
+        logits = logits_of(outputs, mask)
         loss = task_loss(logits, inputs, self._problem_type)
         if distil:
             loss = self._settings.task_weight * loss
@@ -93,10 +94,10 @@ class DistillationTrainer(Trainer):
 
     def _distillation(self, fields: dict[str, Tensor], outputs: Any, logits: list[Tensor], mask: Tensor) -> Tensor:
         settings = self._settings
-        with torch.no_grad(), torch.autocast(mask.device.type, torch.bfloat16):
+        with torch.no_grad(), torch.autocast(mask.device.type, torch.bfloat16, enabled=settings.bf16):
             taught = self._teacher(**fields, output_hidden_states=outputs.hidden_states is not None)
         loss = logits[0].new_zeros(())
-        for student, teacher in zip(logits, _logits(taught, mask), strict=True):
+        for student, teacher in zip(logits, logits_of(taught, mask), strict=True):
             loss = loss + settings.logit_weight / len(logits) * logit_loss(
                 student, teacher.float(), self._problem_type, settings.temperature
             )
@@ -144,7 +145,7 @@ def hidden_loss(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], mask: 
     return torch.stack(losses).mean()
 
 
-def _logits(outputs: Any, mask: Tensor) -> list[Tensor]:
+def logits_of(outputs: Any, mask: Tensor) -> list[Tensor]:
     """One tensor of logits, or two of span logits with padding far below everything."""
     if not hasattr(outputs, "start_logits"):
         return [outputs.logits.float()]

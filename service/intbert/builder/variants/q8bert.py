@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from intbert.builder.bfloat16 import in_bfloat16
 from intbert.builder.features import padding_collator
 from intbert.builder.finetune import section_arguments, selection_metric
 from intbert.builder.quantise import DistillationSettings, DistillationTrainer
@@ -71,7 +72,10 @@ def train_q8bert(inputs: VariantInputs) -> tuple[Q8Bert, list[Any]]:
         teacher=inputs.teacher,
         problem_type=recipe.model.problem_type,
         settings=DistillationSettings(
-            task_weight=1.0, logit_weight=section.logit_weight, hidden_weight=section.hidden_weight
+            task_weight=1.0,
+            logit_weight=section.logit_weight,
+            hidden_weight=section.hidden_weight,
+            bf16=in_bfloat16(section.bf16),
         ),
         model=new_q8bert(inputs),
         args=section_arguments(
@@ -104,7 +108,7 @@ def new_q8bert(inputs: VariantInputs) -> Q8Bert:
         rounded_outputs=section.rounded_outputs,
         weight_scales=section.weight_scales,
         dropout=section.dropout,
-        bf16=section.bf16,
+        bf16=in_bfloat16(section.bf16),
     )
     factors = None
     if section.channel_factors:

@@ -76,9 +76,7 @@ class Load:
                 asked = time.monotonic()
                 response = client.post("/classify", json=body)
                 answer = response.json() if response.status_code == 200 else {"model": {"version": ""}, "digests": [""]}
-                self.seen.append(
-                    Answer(asked, response.status_code, answer["model"]["version"], answer["digests"][0])
-                )
+                self.seen.append(Answer(asked, response.status_code, answer["model"]["version"], answer["digests"][0]))
 
     def answers(self, more: int) -> None:
         """Return when so many more were answered."""

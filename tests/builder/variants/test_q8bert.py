@@ -23,6 +23,7 @@ from intbert.builder.variants.q8bert import build_q8bert, factors_of, q8bert_gra
 from intbert.builder.variants.q8bert_factors import channel_factors
 from intbert.builder.variants.q8bert_modules import Q8Bert, Q8Settings, WeightScales
 from intbert.model.package import Package
+from intbert.runtime.onnx import open_session
 from tests.builder.quantise.small_models import batches, bert_config, padded, random_texts, with_outliers
 from tests.builder.tiny_recipes import SENTIMENT, SPANS, write_recipe
 
@@ -81,7 +82,7 @@ def optimised(content: bytes, path: Path) -> Any:
 def test_graph_computes_what_was_trained(kind: type, rounded: str, scaled: bool) -> None:
     """Logits of ONNX Runtime equal the trained model's to FP32 noise for nearly all texts, and differ from FP32's."""
     model, teacher = ranged(kind, scaled=scaled, rounded_outputs=rounded)
-    session = onnxruntime.InferenceSession(q8bert_graph(model, teacher), providers=["CPUExecutionProvider"])
+    session = open_session(q8bert_graph(model, teacher), 1, spin=False)
     batch = padded(random_texts(60, seed=7))
     mask = batch["attention_mask"][..., None].bool().numpy()
     with torch.no_grad():

@@ -11,8 +11,8 @@ from benchmarks.accuracy.records import FOLDER, Record, load_records, path_of
 from benchmarks.accuracy.schedule import groups_of
 from benchmarks.accuracy.summary import Table, bars, behind, verdict
 from benchmarks.models import ROOT
-from benchmarks.models import bundled as bundled_package
-from intbert.model.package import Package
+from intbert.builder.recipe import load_recipe
+from intbert.model.store import ModelStore
 from tests.benchmarks.accuracy_records import everything, record
 
 PAGE = ROOT / "docs" / "results.md"
@@ -165,13 +165,14 @@ def test_published_figures_name_our_tasks() -> None:
 
 def test_bundled_models_are_cells() -> None:
     """The committed record of a bundled model is that of its very bytes and metrics."""
-    bundled = {task.recipe.stem: task for task in TASKS if (ROOT / "model_store" / task.recipe.stem).is_dir()}
+    store = ModelStore(ROOT / "model_store")
+    bundled = {task.recipe.stem: task for task in TASKS if task.recipe.stem in store.models()}
     assert bundled
     records = load_records(FOLDER)
     for name, task in bundled.items():
         cell = Cell(task=task.name, variant=INT8, seed=task.seeds[0])
         if cell in records:
-            manifest = Package.open(bundled_package(name)).manifest
+            manifest = store.open(name, str(load_recipe(task.recipe).model.version)).manifest
             assert records[cell].file_sha256 == manifest.files[manifest.variants[INT8].file].sha256
             assert records[cell].score.metrics == manifest.card.metrics[INT8]
 

@@ -1,6 +1,7 @@
 """A larger model that the FP32 model follows."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import MPNetConfig, MPNetModel, PreTrainedTokenizerFast
 
 from intbert.builder.backbone import load_tokenizer
-from intbert.builder.failure import BackboneError
+from intbert.builder.failure import BackboneError, RecipeError
 from intbert.builder.guided import FAR_BELOW, guided_collator
 from intbert.builder.mentor import LOGITS_FILE, Translation, guided_features, train_mentor
 from intbert.builder.pipeline import open_build
@@ -114,9 +115,9 @@ def test_missing_word_piece_is_named(checkpoint: Path, tmp_path: Path) -> None:
         Translation(ours, theirs)(dict(ours("the house")))
 
 
-def recipe_with_mentor(folder: Path, template: str, checkpoint: Path, mentor: Path) -> Recipe:
-    """The template's recipe and the mentor."""
-    return load_recipe(write_recipe(folder, template + MENTOR.replace("{mentor}", str(mentor)), checkpoint))
+def recipe_with_mentor(folder: Path, template: str, checkpoint: Path, mentor: Path, more: str = "") -> Recipe:
+    """The template's recipe and the mentor; `more` is said of it."""
+    return load_recipe(write_recipe(folder, template + MENTOR.replace("{mentor}", str(mentor)) + more, checkpoint))
 
 
 def taught(recipe: Recipe, data_root: Path, folder: Path) -> tuple[PreparedData, dict[str, float]]:
@@ -189,3 +190,50 @@ def test_following_differently_trains_no_mentor_again(
         run = open_build(recipe_path=path, work_dir=tmp_path / "work", data_root=sentiment)
         inputs.append(json.dumps(run.mentor_inputs({})))
     assert inputs[0] == inputs[1]
+
+
+def test_mentor_labels_variations(tmp_path: Path, checkpoint: Path, sentiment: Path, mentor: Path) -> None:
+    """They come after the training texts, each with the mentor's logits and its label, and are trained on."""
+    with_phrases = shutil.copytree(sentiment, tmp_path / "data")
+    rows = [row.split("\t") for row in (sentiment / "train.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+    with (with_phrases / "train.tsv").open("a", encoding="utf-8") as file:
+        file.writelines(f"{' '.join(text.split()[-3:])}\t{label}\n" for text, label in rows)
+    varied = MENTOR.replace("{mentor}", str(mentor)) + "variations = 40\nseed = 5\n"
+    path = write_recipe(tmp_path, SENTIMENT + varied, checkpoint)
+    run = open_build(recipe_path=path, work_dir=tmp_path / "work", data_root=with_phrases)
+    assert 0 < len(run.data.variations) <= 40
+    assert not any("labels" in item for item in run.data.variations)
+    run.train()
+    logits = np.load(tmp_path / "work" / "mentor" / LOGITS_FILE)
+    assert len(logits) == len(run.data.train) + len(run.data.variations)
+    taught_features = run.train_features()
+    assert [item["labels"] for item in taught_features[: len(run.data.train)]] == [
+        item["labels"] for item in run.data.train
+    ]
+    own = taught_features[len(run.data.train) :]
+    assert [item["input_ids"] for item in own] == [item["input_ids"] for item in run.data.variations]
+    assert all(item["labels"] == item["mentor_logits"].argmax() for item in own)
+    log = json.loads((tmp_path / "work" / "finetune" / "teacher" / "training.json").read_text(encoding="utf-8"))
+    steps = 6 * -(-len(taught_features) // 8)
+    assert max(entry["step"] for entry in log) == steps
+
+
+def test_mentor_of_its_own_seed_serves_all_seeds(
+    tmp_path: Path, checkpoint: Path, sentiment: Path, mentor: Path
+) -> None:
+    """Without one, each seed of the recipe has its own mentor."""
+    template = SENTIMENT.replace("[data]", "[data]\nholdout_seed = 1") + MENTOR.replace("{mentor}", str(mentor))
+
+    def inputs(text: str, seed: int) -> str:
+        path = write_recipe(tmp_path, text, checkpoint)
+        run = open_build(recipe_path=path, work_dir=tmp_path / "work", data_root=sentiment, seed=seed)
+        return json.dumps(run.mentor_inputs({}))
+
+    assert inputs(template, 1) != inputs(template, 2)
+    assert inputs(template + "seed = 5\n", 1) == inputs(template + "seed = 5\n", 2)
+
+
+def test_variations_need_single_texts(tmp_path: Path, checkpoint: Path, mentor: Path) -> None:
+    """Spans can't be labelled so; the error names the field."""
+    with pytest.raises(RecipeError, match="mentor.variations are for single texts"):
+        recipe_with_mentor(tmp_path, SPANS, checkpoint, mentor, "variations = 5\n")

@@ -143,8 +143,10 @@ class Build:
     def mentor_inputs(self, sources: Mapping[str, str]) -> JsonObject:
         """What the mentor's logits depend on: not on how the FP32 model follows them."""
         recipe, sections = self.recipe, self.sections()
+        own = sections["mentor"].get("seed", sections["seed"])
         return {
-            **{key: sections[key] for key in ("seed", "data", "span", "mentor")},
+            **{key: sections[key] for key in ("data", "span", "mentor")},
+            "seed": own,
             "task": [recipe.model.problem_type, recipe.model.labels, recipe.model.backbone],
             "tokens_max": recipe.finetune.tokens_max,
             "sources": dict(sources),
@@ -157,6 +159,7 @@ class Build:
             labels=self.data.labels,
             tokenizer=self.tokenizer,
             train=self.data.train,
+            variations=self.data.variations,
             holdout=self.data.holdout,
             folder=folder,
             progress=self.progress,
@@ -168,16 +171,18 @@ class Build:
         if self.recipe.mentor is None:
             return self.data.train
         logits = np.load(self.stages.folder / "mentor" / LOGITS_FILE)
-        return guided_features(self.data.train, logits, spans=self.recipe.model.problem_type == "span_qa")
+        texts = [*self.data.train, *self.data.variations]
+        return guided_features(texts, logits, spans=self.recipe.model.problem_type == "span_qa")
 
     def finetune(self, folder: Path) -> JsonObject:
         train = self.train_features()
+        only_averaged = len(self.data.train) - len(self.data.train_first)
         finetune(
             self.recipe,
             labels=self.data.labels,
             tokenizer=self.tokenizer,
             train=train,
-            train_first=train[: len(self.data.train_first)],
+            train_first=train[: len(train) - only_averaged],
             holdout=self.data.holdout,
             work_dir=folder,
             resume=True,

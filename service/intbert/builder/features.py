@@ -21,20 +21,33 @@ def classification_features(
     tokens_max: int,
 ) -> list[Feature]:
     """One feature an example: input_ids, token_type_ids, attention_mask (tokens,) and labels; cut to `tokens_max`."""
+    pairs = None if not examples or examples[0].text_pair is None else [example.text_pair for example in examples]
+    features = text_features([example.text for example in examples], pairs, tokenizer, tokens_max=tokens_max)
+    return [
+        {**feature, "labels": _target(example.label, problem_type, label_count)}
+        for feature, example in zip(features, examples, strict=True)
+    ]
+
+
+def text_features(
+    texts: Sequence[str],
+    pairs: Sequence[str | None] | None,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    tokens_max: int,
+) -> list[Feature]:
+    """As `classification_features`, without labels."""
     features: list[Feature] = []
-    for start in range(0, len(examples), TOKENISE_TEXTS):
-        part = examples[start : start + TOKENISE_TEXTS]
-        pairs = None if part[0].text_pair is None else [example.text_pair for example in part]
+    for start in range(0, len(texts), TOKENISE_TEXTS):
+        part = slice(start, start + TOKENISE_TEXTS)
         encoded = tokenizer(
-            [example.text for example in part],
-            pairs,
+            list(texts[part]),
+            None if pairs is None else list(pairs[part]),
             truncation=True,
             max_length=tokens_max,
             return_token_type_ids=True,
         )
-        for index, example in enumerate(part):
-            feature = {name: column[index] for name, column in encoded.items()}
-            features.append({**feature, "labels": _target(example.label, problem_type, label_count)})
+        features += [dict(zip(encoded, row, strict=True)) for row in zip(*encoded.values(), strict=True)]
     return features
 
 

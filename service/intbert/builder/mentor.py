@@ -125,16 +125,21 @@ def train_mentor(
     labels: tuple[str, ...],
     tokenizer: PreTrainedTokenizerFast,
     train: Sequence[Feature],
+    variations: Sequence[Feature] = (),
     holdout: Sequence[Feature],
     folder: Path,
     progress: bool,
     say: Say,
 ) -> dict[str, float]:
-    """Train the mentor and write its logits of `train` to `folder/logits.npy`; returns its held-out metrics.
+    """Train the mentor and write its logits of `train`, then of `variations`, to `folder/logits.npy`.
+
+    Returns its held-out metrics.
 
     The file holds (examples, labels) float32, or of spans (all tokens of all windows, 2) float16. Training goes on
     from the last checkpoint in `folder`, if there is one. Raises BackboneError, MemoryShortageError.
     """
+    if section.seed is not None:
+        recipe = recipe.model_copy(update={"seed": section.seed})
     set_seed(recipe.seed)
     theirs = load_mentor_tokenizer(section)
     translation = Translation(tokenizer, theirs)
@@ -166,6 +171,7 @@ def train_mentor(
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     found = trainer.evaluate() if holdout else {}
     say("mentor: predicting")
+    inputs += [translation(feature) for feature in variations]
     np.save(folder / LOGITS_FILE, predict(model, theirs, inputs, pad_multiple=recipe.finetune.pad_multiple, bf16=bf16))
     return {name.removeprefix("eval_"): found[name] for name in ("eval_loss", "eval_accuracy") if name in found}
 
@@ -224,9 +230,15 @@ def predict(
 
 
 def guided_features(features: Sequence[Feature], logits: NDArray[Any], *, spans: bool) -> list[Feature]:
-    """The features with what the mentor said of each: (labels,), or (tokens, 2) start and end logits."""
+    """The features with what the mentor said of each: (labels,), or (tokens, 2) start and end logits.
+
+    A text without a label gets the mentor's.
+    """
     if not spans:
-        return [{**item, "mentor_logits": row} for item, row in zip(features, logits, strict=True)]
+        return [
+            {"labels": int(row.argmax()), **item, "mentor_logits": row}
+            for item, row in zip(features, logits, strict=True)
+        ]
     ends = np.cumsum([len(item["input_ids"]) for item in features])
     return [{**item, "mentor_logits": rows} for item, rows in zip(features, np.split(logits, ends[:-1]), strict=True)]
 

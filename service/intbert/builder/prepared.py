@@ -8,8 +8,9 @@ from transformers import PreTrainedTokenizerFast
 
 from intbert.builder.data import Source, load_report_texts, load_splits
 from intbert.builder.data_qa import load_questions, load_report_questions, window_features
-from intbert.builder.features import Feature, classification_features
+from intbert.builder.features import Feature, classification_features, text_features
 from intbert.builder.recipe import Recipe
+from intbert.builder.variations import vary
 from intbert.runtime.batch import TokenSequence
 from intbert.runtime.examples import LabelledText
 from intbert.runtime.labelled import Examples
@@ -25,6 +26,7 @@ class PreparedData:
     train_first: Sequence[
         Feature
     ]  # the first of `train`, which fine-tuning uses until weight averaging: without mismatched ones
+    variations: Sequence[Feature]  # of texts in `train`, without labels, for the mentor
     holdout: Sequence[Feature]
     holdout_questions: Sequence[LabelledQuestion]  # of `holdout`, and mismatched ones; empty for classification
     dev: Examples
@@ -83,6 +85,7 @@ def _prepare_texts(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokeniz
         labels=splits.labels,
         train=train,
         train_first=train,
+        variations=_variations(recipe, splits.train, tokenizer),
         holdout=features(splits.holdout),
         holdout_questions=(),
         dev=splits.dev,
@@ -99,6 +102,7 @@ def _prepare_questions(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTok
         labels=(),
         train=[*train, *window_features(splits.train_mismatched, tokenizer, recipe.span)],
         train_first=train,
+        variations=(),
         holdout=window_features(splits.holdout, tokenizer, recipe.span),
         holdout_questions=(*splits.holdout, *splits.holdout_mismatched),
         dev=splits.dev,
@@ -106,6 +110,16 @@ def _prepare_questions(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTok
         sources=splits.sources,
         elsewhere=load_elsewhere(recipe, data_root, ()),
     )
+
+
+def _variations(
+    recipe: Recipe, examples: Sequence[LabelledText], tokenizer: PreTrainedTokenizerFast
+) -> Sequence[Feature]:
+    """As many as the mentor is to label."""
+    if recipe.mentor is None or not recipe.mentor.variations:
+        return ()
+    texts = vary([example.text for example in examples], recipe.mentor.variations)
+    return text_features(texts, None, tokenizer, tokens_max=recipe.finetune.tokens_max)
 
 
 def _sequences_needed(recipe: Recipe) -> int:

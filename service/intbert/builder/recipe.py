@@ -170,6 +170,15 @@ class MentorSection(Section):
     dropout: Fraction = Field(default=0.1, description="Dropout of hidden states.")
     bf16: bool = Field(default=True, description="bfloat16 autocast on a CPU that has it, or a GPU.")
     checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints and held-out evaluations.")
+    seed: int | None = Field(
+        default=None, ge=0, description="Seed of its training; none: the recipe's, so another mentor for each seed."
+    )
+    variations: int = Field(
+        default=0,
+        ge=0,
+        description="New texts, put together from parts of the training texts, which the mentor labels and the FP32 "
+        "model learns too (single texts with one label).",
+    )
 
 
 class QuantiseSection(Section):
@@ -278,6 +287,13 @@ class Recipe(Section):
             raise ValueError('problem_type "span_qa" and data format "squad" go together')
         if self.model.problem_type in ("regression", "span_qa") and self.model.labels:
             raise ValueError(f"labels are meaningless for problem_type {self.model.problem_type!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _variations_fit_task(self) -> Self:
+        single = self.model.problem_type == "single_label_classification" and self.data.columns.text_pair is None
+        if self.mentor is not None and self.mentor.variations and not single:
+            raise ValueError("mentor.variations are for single texts with one label; leave them out")
         return self
 
     @model_validator(mode="after")

@@ -12,9 +12,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import MPNetConfig, MPNetModel, PreTrainedTokenizerFast
 
 from intbert.builder.backbone import load_tokenizer
-from intbert.builder.failure import BackboneError, RecipeError
+from intbert.builder.failure import BackboneError, DataError, RecipeError
 from intbert.builder.guided import FAR_BELOW, guided_collator
-from intbert.builder.mentor import LOGITS_FILE, Translation, guided_features, train_mentor
+from intbert.builder.mentor import Translation, guided_features, train_mentor
+from intbert.builder.mentor_logits import LOGITS_FILE, MentorLogits
 from intbert.builder.pipeline import open_build
 from intbert.builder.prepared import PreparedData, prepare
 from intbert.builder.recipe import MentorSection, Recipe, load_recipe
@@ -120,12 +121,12 @@ def recipe_with_mentor(folder: Path, template: str, checkpoint: Path, mentor: Pa
     return load_recipe(write_recipe(folder, template + MENTOR.replace("{mentor}", str(mentor)) + more, checkpoint))
 
 
-def taught(recipe: Recipe, data_root: Path, folder: Path) -> tuple[PreparedData, dict[str, float]]:
-    """The recipe's data and what its mentor reached."""
+def taught(recipe: Recipe, data_root: Path, folder: Path) -> tuple[PreparedData, MentorLogits]:
+    """The recipe's data and what its mentor says of it."""
     tokenizer = load_tokenizer(recipe)
     data = prepare(recipe, data_root, tokenizer)
     assert isinstance(recipe.mentor, MentorSection)
-    found = train_mentor(
+    said = train_mentor(
         recipe,
         recipe.mentor,
         labels=data.labels,
@@ -136,16 +137,15 @@ def taught(recipe: Recipe, data_root: Path, folder: Path) -> tuple[PreparedData,
         progress=False,
         say=lambda _: None,
     )
-    return data, found
+    return data, said
 
 
 def test_logits_belong_to_examples(tmp_path: Path, checkpoint: Path, mentor: Path, sentiment: Path) -> None:
     """The mentor learns the task, and each example's logits are its own."""
     recipe = recipe_with_mentor(tmp_path, SENTIMENT, checkpoint, mentor)
-    data, found = taught(recipe, sentiment, tmp_path)
-    assert found["accuracy"] > 0.9
-    logits = np.load(tmp_path / LOGITS_FILE)
-    guided = guided_features(data.train, logits, spans=False)
+    data, said = taught(recipe, sentiment, tmp_path)
+    assert said.found["accuracy"] > 0.9
+    guided = guided_features(data.train, said.logits, spans=False)
     right = [item["mentor_logits"].argmax() == item["labels"] for item in guided]
     assert np.mean(right) > 0.9
 
@@ -153,9 +153,9 @@ def test_logits_belong_to_examples(tmp_path: Path, checkpoint: Path, mentor: Pat
 def test_logits_of_spans_belong_to_tokens(tmp_path: Path, checkpoint: Path, mentor: Path, questions: Path) -> None:
     """Start and end for each of our tokens; a batch pads them far below everything."""
     recipe = recipe_with_mentor(tmp_path, SPANS, checkpoint, mentor)
-    data, found = taught(recipe, questions, tmp_path)
-    assert found["loss"] > 0
-    guided = guided_features(data.train, np.load(tmp_path / LOGITS_FILE), spans=True)
+    data, said = taught(recipe, questions, tmp_path)
+    assert said.found["loss"] > 0
+    guided = guided_features(data.train, said.logits, spans=True)
     assert [item["mentor_logits"].shape for item in guided] == [(len(item["input_ids"]), 2) for item in data.train]
     batch = guided_collator(load_tokenizer(recipe), 8)(guided[:8])
     padding = batch["attention_mask"] == 0
@@ -204,8 +204,6 @@ def test_mentor_labels_variations(tmp_path: Path, checkpoint: Path, sentiment: P
     assert 0 < len(run.data.variations) <= 40
     assert not any("labels" in item for item in run.data.variations)
     run.train()
-    logits = np.load(tmp_path / "work" / "mentor" / LOGITS_FILE)
-    assert len(logits) == len(run.data.train) + len(run.data.variations)
     taught_features = run.train_features()
     assert [item["labels"] for item in taught_features[: len(run.data.train)]] == [
         item["labels"] for item in run.data.train
@@ -237,3 +235,28 @@ def test_variations_need_single_texts(tmp_path: Path, checkpoint: Path, mentor: 
     """Spans can't be labelled so; the error names the field."""
     with pytest.raises(RecipeError, match="mentor.variations are for single texts"):
         recipe_with_mentor(tmp_path, SPANS, checkpoint, mentor, "variations = 5\n")
+
+
+def test_kept_logits_replace_the_mentor(tmp_path: Path, checkpoint: Path, sentiment: Path, mentor: Path) -> None:
+    """Another build takes them from a file, without the mentor; of other examples they are refused."""
+    template = SENTIMENT + MENTOR.replace("{mentor}", str(mentor))
+    first = open_build(
+        recipe_path=write_recipe(tmp_path, template, checkpoint), work_dir=tmp_path / "first", data_root=sentiment
+    )
+    first.train()
+    kept = tmp_path / "kept.npz"
+    shutil.copy(tmp_path / "first" / "mentor" / LOGITS_FILE, kept)
+    away = template.replace(str(mentor), "nowhere") + f'logits = "{kept}"\n'
+    path = write_recipe(tmp_path, away, checkpoint)
+    second = open_build(recipe_path=path, work_dir=tmp_path / "second", data_root=sentiment)
+    assert second.train()["training"]["mentor"]["accuracy"] > 0.9
+    weights = [
+        (tmp_path / name / "finetune" / "teacher" / "model.safetensors").read_bytes() for name in ("first", "second")
+    ]
+    assert weights[0] == weights[1]
+    other = open_build(recipe_path=path, work_dir=tmp_path / "other", data_root=sentiment, seed=4)
+    with pytest.raises(DataError, match="of other training examples"):
+        other.train()
+    kept.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="cannot read a mentor's logits from"):
+        open_build(recipe_path=path, work_dir=tmp_path / "none", data_root=sentiment).train()

@@ -15,10 +15,10 @@ measure    latency, memory, error of each layer
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors.numpy import save
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -31,6 +31,7 @@ from intbert.builder.card import (
     measure_package,
     verify_package,
 )
+from intbert.builder.data import read_bytes
 from intbert.builder.evaluation import evaluate_variants, lengths_of
 from intbert.builder.failure import BuildError
 from intbert.builder.families import load_bert
@@ -38,7 +39,8 @@ from intbert.builder.features import Feature
 from intbert.builder.finetune import finetune
 from intbert.builder.fp32_graph import export_fp32
 from intbert.builder.layer_report import layer_report, tensor_report
-from intbert.builder.mentor import LOGITS_FILE, guided_features, train_mentor
+from intbert.builder.mentor import guided_features, train_mentor
+from intbert.builder.mentor_logits import LOGITS_FILE, MentorLogits
 from intbert.builder.prepared import PreparedData, prepare
 from intbert.builder.quantise import Scales, export_program
 from intbert.builder.quantise.export import Exported
@@ -143,16 +145,25 @@ class Build:
     def mentor_inputs(self, sources: Mapping[str, str]) -> JsonObject:
         """What the mentor's logits depend on: not on how the FP32 model follows them."""
         recipe, sections = self.recipe, self.sections()
-        own = sections["mentor"].get("seed", sections["seed"])
+        kept = self.recipe.mentor and self.recipe.mentor.logits
         return {
+            **({"logits": sha256(read_bytes(Path(kept))).hexdigest()} if kept else {}),
             **{key: sections[key] for key in ("data", "span", "mentor")},
-            "seed": own,
+            "seed": sections["mentor"].get("seed", sections["seed"]),
             "task": [recipe.model.problem_type, recipe.model.labels, recipe.model.backbone],
             "tokens_max": recipe.finetune.tokens_max,
             "sources": dict(sources),
         }
 
     def mentor(self, section: MentorSection, folder: Path) -> JsonObject:
+        said = self.said_by_mentor(section, folder)
+        said.save(folder / LOGITS_FILE)
+        return dict(said.found)
+
+    def said_by_mentor(self, section: MentorSection, folder: Path) -> MentorLogits:
+        """As an earlier build kept it, or from training the mentor."""
+        if section.logits is not None:
+            return MentorLogits.load(Path(section.logits), self.guided_texts())
         return train_mentor(
             self.recipe,
             section,
@@ -166,13 +177,17 @@ class Build:
             say=self.stages.say,
         )
 
+    def guided_texts(self) -> Sequence[Feature]:
+        """What a mentor speaks of: the training examples, then its variations of them."""
+        return [*self.data.train, *self.data.variations]
+
     def train_features(self) -> Sequence[Feature]:
         """What fine-tuning trains on, with the mentor's logits where there is one."""
         if self.recipe.mentor is None:
             return self.data.train
-        logits = np.load(self.stages.folder / "mentor" / LOGITS_FILE)
-        texts = [*self.data.train, *self.data.variations]
-        return guided_features(texts, logits, spans=self.recipe.model.problem_type == "span_qa")
+        texts = self.guided_texts()
+        said = MentorLogits.load(self.stages.folder / "mentor" / LOGITS_FILE, texts)
+        return guided_features(texts, said.logits, spans=self.recipe.model.problem_type == "span_qa")
 
     def finetune(self, folder: Path) -> JsonObject:
         train = self.train_features()

@@ -31,10 +31,10 @@ from intbert.builder.failure import BackboneError
 from intbert.builder.features import Feature, padding_collator
 from intbert.builder.finetune import section_arguments, selection_metric
 from intbert.builder.memory import check_memory
+from intbert.builder.mentor_logits import MentorLogits
 from intbert.builder.recipe import MentorSection, Recipe
 from intbert.builder.training_log import Say, report_to
 
-LOGITS_FILE = "logits.npy"
 PREDICT_TOKENS = 8192  # a batch: many, since a CPU rounds all weights anew for each
 ROLES = ("cls_token_id", "sep_token_id", "unk_token_id", "mask_token_id")
 
@@ -130,13 +130,11 @@ def train_mentor(
     folder: Path,
     progress: bool,
     say: Say,
-) -> dict[str, float]:
-    """Train the mentor and write its logits of `train`, then of `variations`, to `folder/logits.npy`.
+) -> MentorLogits:
+    """Train the mentor, and what it then says of `train` and, after that, of `variations`.
 
-    Returns its held-out metrics.
 
-    The file holds (examples, labels) float32, or of spans (all tokens of all windows, 2) float16. Training goes on
-    from the last checkpoint in `folder`, if there is one. Raises BackboneError, MemoryShortageError.
+    Training goes on from the last checkpoint in `folder`, if there is one. Raises BackboneError, MemoryShortageError.
     """
     if section.seed is not None:
         recipe = recipe.model_copy(update={"seed": section.seed})
@@ -172,8 +170,9 @@ def train_mentor(
     found = trainer.evaluate() if holdout else {}
     say("mentor: predicting")
     inputs += [translation(feature) for feature in variations]
-    np.save(folder / LOGITS_FILE, predict(model, theirs, inputs, pad_multiple=recipe.finetune.pad_multiple, bf16=bf16))
-    return {name.removeprefix("eval_"): found[name] for name in ("eval_loss", "eval_accuracy") if name in found}
+    logits = predict(model, theirs, inputs, pad_multiple=recipe.finetune.pad_multiple, bf16=bf16)
+    metrics = {name.removeprefix("eval_"): found[name] for name in ("eval_loss", "eval_accuracy") if name in found}
+    return MentorLogits.of([*train, *variations], logits, metrics)
 
 
 def load_mentor_tokenizer(section: MentorSection) -> PreTrainedTokenizerFast:
@@ -226,7 +225,7 @@ def predict(
         for row, index in enumerate(part):
             found[index] = _logits(outputs, row, inputs[index][1])
     rows = [found[index] for index in range(len(inputs))]
-    return np.concatenate(rows).astype(np.float16) if hasattr(outputs, "start_logits") else np.stack(rows)
+    return np.concatenate(rows) if hasattr(outputs, "start_logits") else np.stack(rows)
 
 
 def guided_features(features: Sequence[Feature], logits: NDArray[Any], *, spans: bool) -> list[Feature]:

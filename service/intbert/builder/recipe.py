@@ -170,6 +170,10 @@ class MentorSection(Section):
     dropout: Fraction = Field(default=0.1, description="Dropout of hidden states.")
     bf16: bool = Field(default=True, description="bfloat16 autocast on a CPU that has it, or a GPU.")
     checkpoint_steps: int = Field(default=500, ge=1, description="Steps between checkpoints and held-out evaluations.")
+    logits: str | None = Field(
+        default=None,
+        description="What it said in an earlier build, that build's `mentor/logits.npz`; it is then not loaded.",
+    )
     seed: int | None = Field(
         default=None, ge=0, description="Seed of its training; none: the recipe's, so another mentor for each seed."
     )
@@ -368,6 +372,14 @@ def smoke(recipe: Recipe) -> Recipe:
                     ),
                     "dev_examples_max": min(SMOKE_DEV_EXAMPLES, recipe.data.dev_examples_max or SMOKE_DEV_EXAMPLES),
                     "holdout_fraction": max(0.1, recipe.data.holdout_fraction),
+                }
+            ),
+            "mentor": recipe.mentor
+            and recipe.mentor.model_copy(
+                update={
+                    "epochs": min(1.0, recipe.mentor.epochs),
+                    "variations": min(SMOKE_TRAIN_EXAMPLES, recipe.mentor.variations),
+                    "logits": None,  # they are of the whole data
                 }
             ),
             "finetune": recipe.finetune.model_copy(update={"epochs": min(1.0, recipe.finetune.epochs)}),

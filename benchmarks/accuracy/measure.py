@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.accuracy.bundled import BundledBuild
 from benchmarks.accuracy.cells import FP32, INT8, Cell, Task
 from benchmarks.accuracy.records import Record, Score
 from benchmarks.machine import commit, cpu_fields
@@ -20,6 +19,7 @@ from intbert.builder.build import Build
 from intbert.builder.evaluation import evaluate_set
 from intbert.builder.pipeline import open_build
 from intbert.builder.stages import DONE_FILE, INPUTS_FILE
+from intbert.builder.trained import TrainedBuild
 from intbert.model.package import Package
 from intbert.model.store import ModelStore
 from intbert.runtime.evaluate import Evaluation
@@ -77,10 +77,7 @@ class Workshop:
         if place.store is not None:
             model = build.recipe.model
             bundled = ModelStore(place.store).open(model.name, str(model.version))
-            if seed not in bundled.manifest.provenance.seeds.values():
-                seeds = dict(bundled.manifest.provenance.seeds)
-                raise ValueError(f"{bundled.directory} was built with the seeds {seeds}, the cell has {seed}")
-            build = BundledBuild.of(build, bundled)
+            build = TrainedBuild.of(build, bundled)
         build.train()
         return cls(task=task, seed=seed, build=build, threads=threads)
 
@@ -92,7 +89,7 @@ class Workshop:
     @property
     def is_bundled(self) -> bool:
         """Whether nothing was trained here but what a variant trains for itself."""
-        return isinstance(self.build, BundledBuild)
+        return isinstance(self.build, TrainedBuild)
 
     def make(self, variant: str) -> None:
         """Run or resume the variant's stage; FP32 and int8 are there already."""

@@ -9,6 +9,7 @@ from benchmarks.accuracy.cells import Cell, Task
 from benchmarks.accuracy.measure import Place, Workshop
 from benchmarks.accuracy.records import load_records
 from benchmarks.accuracy.schedule import Group
+from intbert.builder.failure import BuildError
 from intbert.builder.pipeline import build
 from intbert.model.package import Package
 from tests.builder.conftest import write_checkpoint, write_sentiment
@@ -126,5 +127,5 @@ def test_a_package_of_another_seed_is_refused(folder: Path, store: Path, tmp_pat
     """The message names both."""
     task = Task(name="tiny", label="Tiny", metrics=("accuracy",), recipes=folder, own_seeds=(6,))
     place = Place(work=tmp_path, data=folder, store=store)
-    with pytest.raises(ValueError, match="the cell has 6"):
+    with pytest.raises(BuildError, match="was built with seed = 5, the recipe has 6"):
         Workshop.open(task, 6, place, small=False, threads=1, say=lambda _: None)

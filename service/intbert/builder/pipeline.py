@@ -7,7 +7,9 @@ from intbert.builder.build import Build
 from intbert.builder.failure import BuildError
 from intbert.builder.recipe import load_recipe, smoke
 from intbert.builder.stages import Stages
+from intbert.builder.trained import TrainedBuild
 from intbert.model.package import Package
+from intbert.model.store import ModelStore
 
 
 def build(
@@ -21,6 +23,7 @@ def build(
     small: bool = False,
     seed: int | None = None,
     variants: Sequence[str] | None = None,
+    trained: str | None = None,
     progress: bool = True,
     say: Callable[[str], None] = lambda _: None,
 ) -> Package:
@@ -28,7 +31,8 @@ def build(
 
     data_root: where relative data paths start, instead of the recipe's `data.data_root`. work_dir: checkpoints and
     stages; with `resume` finished stages are skipped. replace: overwrite this version in the store. small: `--smoke`.
-    seed, variants: instead of the recipe's.
+    seed, variants: instead of the recipe's. trained: a version in the store whose weights are taken; nothing is
+    trained.
     Raises RecipeError, DataError, BackboneError, MemoryShortageError, BuildError; PackageError when it
     breaks its gate.
     """
@@ -47,6 +51,8 @@ def build(
     destination = store / model.name / str(model.version)
     if destination.exists() and not replace:
         raise BuildError(f"{destination} exists; raise model.version in the recipe, or replace it")
+    if trained is not None:
+        run = TrainedBuild.of(run, ModelStore(store).open(model.name, trained))
     return run.package(destination, replace=replace)
 
 

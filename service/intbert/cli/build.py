@@ -38,6 +38,14 @@ def build(
         str | None,
         typer.Option(help="Further variants instead of the recipe's, separated by commas.", show_default=False),
     ] = None,
+    trained: Annotated[
+        str | None,
+        typer.Option(
+            metavar="<version>",
+            help="Train nothing, take the weights of this version in the store: scores and card are made anew.",
+            show_default=False,
+        ),
+    ] = None,
     store: Store = None,
     json: AsJson = False,
 ) -> None:
@@ -56,6 +64,7 @@ def build(
         small=smoke,
         seed=seed,
         variants=None if variants is None else [name for name in variants.split(",") if name],
+        trained=trained,
         progress=sys.stderr.isatty(),
         say=_say,
     )

@@ -1,0 +1,76 @@
+"""A new card and new scores of weights that are in the store already."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intbert.builder.failure import BuildError
+from intbert.builder.pipeline import build
+from intbert.model.manifest import MANIFEST_FILE, REPORT_FILE
+from intbert.model.package import Package
+from tests.builder.tiny_recipes import SENTIMENT, build_in, write_recipe
+
+
+@pytest.fixture
+def package(tmp_path: Path, checkpoint: Path, sentiment: Path) -> Package:
+    """Version 1, without the other domain that its recipe has later."""
+    return build_in(tmp_path, SENTIMENT.partition("elsewhere")[0], checkpoint, sentiment)
+
+
+def again(folder: Path, recipe: str, checkpoint: Path, data_root: Path, **arguments: Any) -> Package:
+    """The recipe built from the weights of version 1."""
+    return build(
+        recipe_path=write_recipe(folder, recipe, checkpoint),
+        store=folder / "store",
+        work_dir=folder / "again",
+        data_root=data_root,
+        trained="1",
+        progress=False,
+        **arguments,
+    )
+
+
+def test_weights_stay_and_the_card_is_new(package: Package, tmp_path: Path, checkpoint: Path, sentiment: Path) -> None:
+    """The same files beside another report, in the place of the old package; the card names what it took."""
+    before, old_sha256 = dict(package.manifest.files), package.sha256
+    found = again(tmp_path, SENTIMENT, checkpoint, sentiment, replace=True)
+    assert found.directory == package.directory
+    assert found.sha256 != old_sha256
+    after = dict(found.manifest.files)
+    assert {name for name in after if after[name] != before[name]} <= {REPORT_FILE, MANIFEST_FILE}
+    card: Any = found.manifest.card
+    assert card.measured["training"]["taken_from"] == {"name": "tiny", "version": "1", "sha256": old_sha256}
+    assert card.measured["training"]["student"] == package.manifest.card.measured["training"]["student"]  # type: ignore[index,call-overload]
+    assert set(card.measured["elsewhere"]["files"]) == {"elsewhere.tsv"}
+    assert card.metrics == package.manifest.card.metrics
+
+
+def test_a_new_version_leaves_the_old_one(package: Package, tmp_path: Path, checkpoint: Path, sentiment: Path) -> None:
+    """Where the recipe has raised its version."""
+    recipe = SENTIMENT.replace('name = "tiny"', 'name = "tiny"\nversion = 2')
+    found = again(tmp_path, recipe, checkpoint, sentiment)
+    assert found.manifest.version == "2"
+    assert Package.open(package.directory).sha256 == package.sha256
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seed = 3", "seed = 4", "was built with seed = 3, the recipe has 4"),
+        (
+            "negative",
+            "bad",
+            "was built with model.labels = ['negative', 'positive'], the recipe has ['bad', 'positive']",
+        ),
+        ("tokens_max = 64", "tokens_max = 32", "was built with model.tokens_max = 64"),
+    ],
+)
+def test_weights_of_another_recipe_are_refused(
+    package: Package, tmp_path: Path, checkpoint: Path, sentiment: Path, old: str, new: str, message: str
+) -> None:
+    """The message says what differs."""
+    recipe = SENTIMENT.replace(old, new)
+    with pytest.raises(BuildError, match=re.escape(message)):
+        again(tmp_path, recipe, checkpoint, sentiment, replace=True)

@@ -44,6 +44,8 @@ def test_weights_stay_and_the_card_is_new(package: Package, tmp_path: Path, chec
     assert card.measured["training"]["taken_from"] == {"name": "tiny", "version": "1", "sha256": old_sha256}
     assert card.measured["training"]["student"] == package.manifest.card.measured["training"]["student"]  # type: ignore[index,call-overload]
     assert set(card.measured["elsewhere"]["files"]) == {"elsewhere.tsv"}
+    for kept in ("latency", "memory"):
+        assert card.measured[kept] == package.manifest.card.measured[kept]
     assert card.metrics == package.manifest.card.metrics
 
 
@@ -74,3 +76,11 @@ def test_weights_of_another_recipe_are_refused(
     recipe = SENTIMENT.replace(old, new)
     with pytest.raises(BuildError, match=re.escape(message)):
         again(tmp_path, recipe, checkpoint, sentiment, replace=True)
+
+
+def test_a_further_variant_is_measured(package: Package, tmp_path: Path, checkpoint: Path, sentiment: Path) -> None:
+    """Speed and memory of all are taken anew then."""
+    found = again(tmp_path, SENTIMENT, checkpoint, sentiment, replace=True, variants=("dq",))
+    card: Any = found.manifest.card
+    assert set(card.measured["memory"]) == {"int8", "fp32", "dq"}
+    assert card.measured["latency"] != package.manifest.card.measured["latency"]

@@ -309,10 +309,14 @@ class Build:
         texts = [(item["input_ids"], item["token_type_ids"]) for item in self.data.dev_features]
         few, teacher = texts[: self.recipe.report.error_texts], self.teacher()
         return {
-            **measure_package(draft, self.recipe.shapes_to_bench),
+            **self.speed(draft),
             "layer_error": layer_report(exported, teacher, few),
             "tensor_cost": tensor_report(exported, teacher, few),
         }
+
+    def speed(self, draft: Package) -> JsonObject:
+        """Latency and memory of all variants on this machine."""
+        return measure_package(draft, self.recipe.shapes_to_bench)
 
     def write(self, draft: Package, manifest: Manifest, destination: Path, *, replace: bool) -> Package:
         """The draft's files with card and report, into the store."""

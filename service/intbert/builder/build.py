@@ -28,7 +28,8 @@ from intbert.builder.card import (
     INT8,
     Ingredients,
     draft_manifest,
-    measure_package,
+    measure_latency,
+    measure_memory,
     verify_package,
 )
 from intbert.builder.data import read_bytes
@@ -309,14 +310,15 @@ class Build:
         texts = [(item["input_ids"], item["token_type_ids"]) for item in self.data.dev_features]
         few, teacher = texts[: self.recipe.report.error_texts], self.teacher()
         return {
-            **self.speed(draft),
+            "latency": self.latency(draft),
+            "memory": measure_memory(draft),
             "layer_error": layer_report(exported, teacher, few),
             "tensor_cost": tensor_report(exported, teacher, few),
         }
 
-    def speed(self, draft: Package) -> JsonObject:
-        """Latency and memory of all variants on this machine."""
-        return measure_package(draft, self.recipe.shapes_to_bench)
+    def latency(self, draft: Package) -> JsonObject:
+        """Of all variants on this machine."""
+        return measure_latency(draft, self.recipe.shapes_to_bench)
 
     def write(self, draft: Package, manifest: Manifest, destination: Path, *, replace: bool) -> Package:
         """The draft's files with card and report, into the store."""

@@ -252,11 +252,12 @@ def verify_variant(package: Package, variant: str, data: PreparedData, texts: in
     return {"texts": len(sequences), "implementations": implementations, "identical": True}
 
 
-def measure_package(package: Package, shapes: Sequence[str]) -> dict[str, Any]:
-    """Latency of all variants in turns, and the memory of a fresh process with each."""
-    variants = list(package.manifest.variants)
+def measure_latency(package: Package, shapes: Sequence[str]) -> dict[str, Any]:
+    """Of all variants in turns."""
+    return bench(package, parse_shapes(",".join(shapes)), variants=list(package.manifest.variants)).as_json()
+
+
+def measure_memory(package: Package) -> dict[str, Any]:
+    """Of a fresh process with each variant."""
     tokens = min(FOOTPRINT_TOKENS, package.manifest.max_tokens)
-    return {
-        "latency": bench(package, parse_shapes(",".join(shapes)), variants=variants).as_json(),
-        "memory": {name: measure_footprint(package.directory, name, tokens) for name in variants},
-    }
+    return {name: measure_footprint(package.directory, name, tokens) for name in package.manifest.variants}

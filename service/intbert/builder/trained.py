@@ -43,12 +43,12 @@ class TrainedBuild(Build):
         save_checkpoint(self.package_of_training, folder / "teacher")
         return {}
 
-    def speed(self, draft: Package) -> JsonObject:
+    def latency(self, draft: Package) -> JsonObject:
         """As it was measured when the package was built, with the processor's name, unless there is a new variant."""
-        kept = self.package_of_training.manifest.card.measured
-        if not set(draft.manifest.variants) <= set(_object(kept.get("memory"))):
-            return super().speed(draft)
-        return {name: kept[name] for name in ("latency", "memory")}
+        kept = self.package_of_training.manifest
+        if set(draft.manifest.variants) <= set(kept.variants) and "latency" in kept.card.measured:
+            return _object(kept.card.measured["latency"])
+        return super().latency(draft)
 
     def exported(self, teacher: PreTrainedModel) -> Exported:
         return exported_of(self.package_of_training)

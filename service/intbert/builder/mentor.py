@@ -133,7 +133,6 @@ def train_mentor(
 ) -> MentorLogits:
     """Train the mentor, and what it then says of `train` and, after that, of `variations`.
 
-
     Training goes on from the last checkpoint in `folder`, if there is one. Raises BackboneError, MemoryShortageError.
     """
     if section.seed is not None:

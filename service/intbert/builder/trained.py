@@ -35,7 +35,7 @@ class TrainedBuild(Build):
         measured = package.manifest.card.measured
         taken = {"name": package.manifest.name, "version": package.manifest.version, "sha256": package.sha256}
         return {
-            **{name: measured[name] for name in ("outliers",) if name in measured},
+            **({"outliers": measured["outliers"]} if "outliers" in measured else {}),
             "training": {**_object(measured.get("training")), "taken_from": taken},
         }
 

@@ -16,7 +16,8 @@ import typer
 from benchmarks.models import STORE
 from intbert.builder.evaluation import evaluate_set
 from intbert.builder.prepared import ReportSet, load_elsewhere, load_report_set
-from intbert.builder.recipe import Recipe, parse_recipe
+from intbert.builder.recipe import Recipe
+from intbert.builder.recipe_file import parse_recipe
 from intbert.errors import IntbertError
 from intbert.model.manifest import Gate, Manifest
 from intbert.model.package import Package

@@ -11,7 +11,7 @@ from benchmarks.accuracy.records import FOLDER, Record, load_records, path_of
 from benchmarks.accuracy.schedule import groups_of
 from benchmarks.accuracy.summary import Table, bars, behind, verdict
 from benchmarks.models import ROOT
-from intbert.builder.recipe import load_recipe
+from intbert.builder.recipe_file import load_recipe
 from intbert.model.store import ModelStore
 from tests.benchmarks.accuracy_records import everything, record
 

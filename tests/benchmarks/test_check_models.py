@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from benchmarks.check_models import broken_gate, main
 from intbert.builder.evaluation import evaluate_set, figures_of
 from intbert.builder.prepared import load_elsewhere, load_report_set
-from intbert.builder.recipe import Recipe, parse_recipe
+from intbert.builder.recipe import Recipe
+from intbert.builder.recipe_file import parse_recipe
 from intbert.model.manifest import Card, DataFile, Gate, Provenance
 from intbert.model.package import Package
 from tests.api.packages import WORDS, write_tiny

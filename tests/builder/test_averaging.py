@@ -17,7 +17,8 @@ from intbert.builder.backbone import load_tokenizer
 from intbert.builder.features import Feature
 from intbert.builder.finetune import finetune
 from intbert.builder.prepared import PreparedData, prepare
-from intbert.builder.recipe import Recipe, parse_recipe
+from intbert.builder.recipe import Recipe
+from intbert.builder.recipe_file import parse_recipe
 from tests.builder.tiny_recipes import SENTIMENT, SPANS
 
 STEPS_AN_EPOCH = 5

@@ -9,7 +9,8 @@ from transformers import BertConfig, BertForSequenceClassification
 from intbert.builder import memory
 from intbert.builder.backbone import load_config, load_model, load_tokenizer, locate
 from intbert.builder.failure import BackboneError, MemoryShortageError
-from intbert.builder.recipe import Recipe, parse_recipe
+from intbert.builder.recipe import Recipe
+from intbert.builder.recipe_file import parse_recipe
 
 
 def recipe(backbone: Path | str, tokens_max: int = 64) -> Recipe:

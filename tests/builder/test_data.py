@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from intbert.builder.data import Splits, load_splits
 from intbert.builder.data_split import split_apart, split_holdout
 from intbert.builder.failure import DataError
-from intbert.builder.recipe import Recipe, parse_recipe
+from intbert.builder.recipe import Recipe
+from intbert.builder.recipe_file import parse_recipe
 from intbert.runtime.examples import LabelledText
 
 ROWS = 'sentence\tlabel\na "fine film\t1\ndull\t0\nso so\t0\n'

@@ -9,7 +9,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from intbert.builder.data_qa import cut_question, load_questions, mismatched, most_common_answer, window_features
 from intbert.builder.failure import DataError
-from intbert.builder.recipe import Recipe, SpanSection, parse_recipe
+from intbert.builder.recipe import Recipe, SpanSection
+from intbert.builder.recipe_file import parse_recipe
 from intbert.runtime.squad import LabelledAnswer, LabelledQuestion
 
 CONTEXT = "the film was great . the cat is fine ."

@@ -21,7 +21,8 @@ from intbert.builder.families import as_bert, bert_config, load_bert
 from intbert.builder.fp32_graph import build_fp32_graph
 from intbert.builder.pipeline import build
 from intbert.builder.quantise import QuantisedModel, QuantiseSettings, calibrate, export_program, reexport, twin_logits
-from intbert.builder.recipe import Recipe, parse_recipe
+from intbert.builder.recipe import Recipe
+from intbert.builder.recipe_file import parse_recipe
 from intbert.model.package import Package
 from intbert.model.tokenizer import Tokenizer
 from intbert.runtime.batch import RaggedBatch, TokenSequence

@@ -18,7 +18,8 @@ from intbert.builder.mentor import Translation, guided_features, train_mentor
 from intbert.builder.mentor_logits import LOGITS_FILE, MentorLogits
 from intbert.builder.pipeline import open_build
 from intbert.builder.prepared import PreparedData, prepare
-from intbert.builder.recipe import MentorSection, Recipe, load_recipe
+from intbert.builder.recipe import MentorSection, Recipe
+from intbert.builder.recipe_file import load_recipe
 from intbert.model.package import Package
 from tests.builder.conftest import BAD, FILLERS, GOOD
 from tests.builder.tiny_recipes import SENTIMENT, SPANS, build_in, write_recipe

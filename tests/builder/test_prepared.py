@@ -8,7 +8,8 @@ import pytest
 
 from intbert.builder.failure import DataError
 from intbert.builder.prepared import load_elsewhere, load_report_set
-from intbert.builder.recipe import Recipe, parse_recipe
+from intbert.builder.recipe import Recipe
+from intbert.builder.recipe_file import parse_recipe
 from tests.builder.tiny_recipes import SENTIMENT, SPANS
 
 LABELS = ("negative", "positive")

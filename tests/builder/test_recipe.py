@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from intbert.builder.failure import RecipeError
-from intbert.builder.recipe import Recipe, load_recipe, parse_recipe, smoke
+from intbert.builder.recipe import Recipe
+from intbert.builder.recipe_file import load_recipe, parse_recipe, smoke
 
 MINIMAL = """
 [model]

@@ -37,15 +37,16 @@ from intbert.builder.evaluation import evaluate_variants, lengths_of
 from intbert.builder.failure import BuildError
 from intbert.builder.families import load_bert
 from intbert.builder.features import Feature
-from intbert.builder.finetune import finetune
+from intbert.builder.finetune import HISTORY_FILE, TEACHER, finetune
 from intbert.builder.fp32_graph import export_fp32
 from intbert.builder.layer_report import layer_report, tensor_report
+from intbert.builder.members import average_checkpoints, recipe_of
 from intbert.builder.mentor import guided_features, train_mentor
 from intbert.builder.mentor_logits import LOGITS_FILE, MentorLogits
 from intbert.builder.prepared import PreparedData, prepare
 from intbert.builder.quantise import Scales, export_program
 from intbert.builder.quantise.export import Exported
-from intbert.builder.recipe import MentorSection, Recipe
+from intbert.builder.recipe import MemberSection, MentorSection, Recipe
 from intbert.builder.report import render_report
 from intbert.builder.score_calibration import calibrate_labels, calibrate_spans, uncalibrated
 from intbert.builder.stages import JsonObject, Stages
@@ -128,7 +129,7 @@ class Build:
 
     def teacher(self) -> PreTrainedModel:
         """What `finetune` left."""
-        folder = self.stages.folder / "finetune" / "teacher"
+        folder = self.stages.folder / "finetune" / TEACHER
         return load_bert(folder, spans=self.recipe.model.problem_type == "span_qa")
 
     def draft(self) -> Package:
@@ -191,21 +192,40 @@ class Build:
         return guided_features(texts, said.logits, spans=self.recipe.model.problem_type == "span_qa")
 
     def finetune(self, folder: Path) -> JsonObject:
-        train = self.train_features()
-        only_averaged = len(self.data.train) - len(self.data.train_first)
-        finetune(
-            self.recipe,
-            labels=self.data.labels,
+        members = self.recipe.finetune.members
+        if members:
+            trained = [self.train_member(member, folder / f"seed-{member.seed}") for member in members]
+            average_checkpoints(trained, folder / TEACHER)
+        else:
+            self.train_teacher(self.recipe, self.data, self.train_features(), folder)
+        return {}
+
+    def train_member(self, member: MemberSection, folder: Path) -> Path:
+        """One of the trainings whose weights are averaged, unless an interrupted build has finished it."""
+        if (folder / TEACHER / HISTORY_FILE).exists():
+            return folder / TEACHER
+        self.stages.say(f"finetune: member with seed {member.seed}")
+        recipe = recipe_of(self.recipe, member)
+        if recipe.model.problem_type != "span_qa":
+            return self.train_teacher(recipe, self.data, self.train_features(), folder)
+        data = prepare(recipe, self.data_root, self.tokenizer)
+        return self.train_teacher(recipe, data, data.train, folder)
+
+    def train_teacher(self, recipe: Recipe, data: PreparedData, train: Sequence[Feature], folder: Path) -> Path:
+        only_averaged = len(data.train) - len(data.train_first)
+        return finetune(
+            recipe,
+            labels=data.labels,
             tokenizer=self.tokenizer,
             train=train,
             train_first=train[: len(train) - only_averaged],
-            holdout=self.data.holdout,
+            holdout=data.holdout,
             work_dir=folder,
+            head_seed=self.recipe.seed,
             resume=True,
             progress=self.progress,
             say=self.stages.say,
         )
-        return {}
 
     def quantise(self, folder: Path) -> JsonObject:
         log = train_student(
@@ -255,7 +275,7 @@ class Build:
     def export(self, variants: Mapping[str, BuiltVariant], folder: Path) -> JsonObject:
         teacher = self.teacher()
         exported = self.exported(teacher)
-        tokenizer_json = (self.stages.folder / "finetune" / "teacher" / "tokenizer.json").read_bytes()
+        tokenizer_json = (self.stages.folder / "finetune" / TEACHER / "tokenizer.json").read_bytes()
         fp32 = folder / "fp32.onnx"
         export_fp32(teacher, fp32)
         parts = Ingredients(

@@ -25,6 +25,7 @@ from intbert.builder.memory import check_memory
 from intbert.builder.recipe import FinetuneSection, MentorSection, ProblemType, Q8bertSection, QuantiseSection, Recipe
 from intbert.builder.training_log import Say, report_to
 
+TEACHER, HISTORY_FILE = "teacher", "training.json"  # the folder of what was trained; the last file in it
 CHECKPOINTS_KEPT = 2
 LOG_STEPS = 50
 
@@ -38,6 +39,7 @@ def finetune(
     train_first: Sequence[Feature],
     holdout: Sequence[Feature],
     work_dir: Path,
+    head_seed: int | None = None,
     resume: bool = False,
     progress: bool = True,
     say: Say = lambda _: None,
@@ -45,11 +47,12 @@ def finetune(
     """Train the teacher and save it, with its tokenizer and `training.json`, to `work_dir/teacher`, which is returned.
 
     Examples with a mentor's logits are trained to follow them too (`mentor.guided_features`).
-    train_first: what of `train` is used until weight averaging begins, where the recipe has it. Checkpoints go to
-    `work_dir/checkpoints` and `work_dir/averaging`; with `resume` training goes on from the last of them. Raises
+    train_first: what of `train` is used until weight averaging begins, where the recipe has it. head_seed: of weights
+    that the checkpoint has not; none: the recipe's seed. Checkpoints go to `work_dir/checkpoints` and
+    `work_dir/averaging`; with `resume` training goes on from the last of them. Raises
     MemoryShortageError before anything is trained, BackboneError for a checkpoint that cannot be used.
     """
-    set_seed(recipe.seed)
+    set_seed(recipe.seed if head_seed is None else head_seed)
     model = load_model(recipe, labels)
     settings = recipe.finetune
     length = recipe.span.window_tokens if recipe.model.problem_type == "span_qa" else settings.tokens_max
@@ -84,7 +87,7 @@ def finetune(
             progress=progress,
             say=say,
         )
-    return save_teacher(model, tokenizer, history, work_dir / "teacher")
+    return save_teacher(model, tokenizer, history, work_dir / TEACHER)
 
 
 def training_arguments(
@@ -159,5 +162,5 @@ def save_teacher(
     """Write model, tokenizer and training history to `folder`."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    (folder / "training.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
+    (folder / HISTORY_FILE).write_text(json.dumps(history, indent=1), encoding="utf-8")
     return folder

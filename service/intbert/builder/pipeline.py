@@ -5,7 +5,7 @@ from pathlib import Path
 
 from intbert.builder.build import Build
 from intbert.builder.failure import BuildError
-from intbert.builder.recipe import load_recipe, smoke
+from intbert.builder.recipe_file import load_recipe, smoke
 from intbert.builder.stages import Stages
 from intbert.builder.trained import TrainedBuild
 from intbert.model.package import Package

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
+from intbert.builder.crops import crop_contexts
 from intbert.builder.data import Source, load_report_texts, load_splits
 from intbert.builder.data_qa import load_questions, load_report_questions, window_features
 from intbert.builder.features import Feature, classification_features, text_features
@@ -97,7 +98,8 @@ def _prepare_texts(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokeniz
 
 def _prepare_questions(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokenizerFast) -> PreparedData:
     splits = load_questions(recipe, data_root)
-    train = window_features(splits.train, tokenizer, recipe.span)
+    questions = crop_contexts(splits.train, recipe.span.crop_fraction, recipe.seed)
+    train = window_features(questions, tokenizer, recipe.span)
     return PreparedData(
         labels=(),
         train=[*train, *window_features(splits.train_mismatched, tokenizer, recipe.span)],

@@ -1,20 +1,13 @@
 """The recipe of a build: one TOML file, every field documented here, unknown fields refused."""
 
-import tomllib
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from intbert.builder.failure import RecipeError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression", "span_qa"]
 VariantName = Literal["dq", "ptq", "q8bert", "mp-ptq", "peg-ptq", "peg-ptq-float"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 USUAL_SHAPES = ("1x32", "1x128", "8x128")
-SMOKE_TRAIN_EXAMPLES = 256
-SMOKE_DEV_EXAMPLES = 64
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
@@ -107,6 +100,10 @@ class SpanSection(Section):
         description="Training questions that are asked once more, of a paragraph nearby without the answer "
         "(from weight averaging on, where `finetune.average` is given).",
     )
+    crop_fraction: Fraction = Field(
+        default=0.0,
+        description="Training questions that keep only a random part of their context, with the answer in it.",
+    )
 
     @model_validator(mode="after")
     def _window_has_room(self) -> Self:
@@ -121,6 +118,20 @@ class AverageSection(Section):
     epochs: float = Field(default=1.0, gt=0, description="Passes over the training data.")
     learning_rate: float = Field(default=5e-5, gt=0, description="Constant learning rate, after a short warm-up.")
     every_steps: int = Field(default=20, ge=1, description="Steps between the weights that enter the mean.")
+
+
+class MemberSection(Section):
+    """One of several trainings from the same checkpoint."""
+
+    seed: int = Field(
+        ge=0, description="Seed of the order of examples, of dropout, and of what is drawn from the data."
+    )
+    epochs: float | None = Field(
+        default=None, ge=0, description="`finetune.epochs` of this one; none: the recipe's, 0: the checkpoint as it is."
+    )
+    crop_fraction: Fraction | None = Field(
+        default=None, description="`span.crop_fraction` of this one; none: the recipe's."
+    )
 
 
 class FinetuneSection(Section):
@@ -151,6 +162,11 @@ class FinetuneSection(Section):
     )
     mentor_temperature: float = Field(default=2.0, gt=0, description="Temperature of both distributions in it.")
     average: AverageSection | None = Field(default=None, description="Weight averaging after training; none: without.")
+    members: tuple[MemberSection, ...] = Field(
+        default=(),
+        description="Trainings from the same checkpoint, each with a seed of its own, whose weights are averaged; "
+        "empty: one, with the recipe's seed.",
+    )
 
 
 class MentorSection(Section):
@@ -301,6 +317,15 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _members_can_be_averaged(self) -> Self:
+        seeds = [member.seed for member in self.finetune.members]
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("finetune.members must have seeds that differ from each other")
+        if self.model.problem_type == "span_qa" and self.mentor is not None and seeds:
+            raise ValueError("finetune.members of span_qa draw their own questions and cannot follow a mentor")
+        return self
+
+    @model_validator(mode="after")
     def _elsewhere_is_elsewhere(self) -> Self:
         files = self.report.elsewhere
         if len({*files, *self.data.train, *self.data.dev}) < len(files) + len({*self.data.train, *self.data.dev}):
@@ -339,76 +364,5 @@ class Recipe(Section):
         return fitting or (f"1x{self.model.tokens_max}",)
 
 
-def load_recipe(path: Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Read and check a recipe. Raises RecipeError naming file, field, value and reason.
-
-    overrides: top-level fields that are given instead of what the file says.
-    """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"cannot read recipe {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {path} is not valid TOML: {error}") from error
-    return parse_recipe({**tables, **(overrides or {})}, str(path))
-
-
-def parse_recipe(tables: dict[str, Any], origin: str) -> Recipe:
-    """Check the tables of a recipe; `origin` names it in errors."""
-    try:
-        return Recipe.model_validate(_lists_to_tuples(tables))
-    except ValidationError as error:
-        raise RecipeError(f"recipe {origin}: " + "; ".join(_complaint(item) for item in error.errors())) from error
-
-
-def smoke(recipe: Recipe) -> Recipe:
-    """The same recipe at the size of a test: few examples, a short epoch, no gate. Its package is of no use."""
-    return recipe.model_copy(
-        update={
-            "data": recipe.data.model_copy(
-                update={
-                    "train_examples_max": min(
-                        SMOKE_TRAIN_EXAMPLES, recipe.data.train_examples_max or SMOKE_TRAIN_EXAMPLES
-                    ),
-                    "dev_examples_max": min(SMOKE_DEV_EXAMPLES, recipe.data.dev_examples_max or SMOKE_DEV_EXAMPLES),
-                    "holdout_fraction": max(0.1, recipe.data.holdout_fraction),
-                }
-            ),
-            "mentor": recipe.mentor
-            and recipe.mentor.model_copy(
-                update={
-                    "epochs": min(1.0, recipe.mentor.epochs),
-                    "variations": min(SMOKE_TRAIN_EXAMPLES, recipe.mentor.variations),
-                    "logits": None,  # they are of the whole data
-                }
-            ),
-            "finetune": recipe.finetune.model_copy(update={"epochs": min(1.0, recipe.finetune.epochs)}),
-            "quantise": recipe.quantise.model_copy(
-                update={"epochs": min(1.0, recipe.quantise.epochs), "calibration_examples": SMOKE_DEV_EXAMPLES}
-            ),
-            "q8bert": recipe.q8bert.model_copy(update={"epochs": min(1.0, recipe.q8bert.epochs)}),
-            "report": recipe.report.model_copy(
-                update={"gate_allowed_drop": 100.0, "verify_texts": 8, "bench_shapes": ("1x16",), "error_texts": 8}
-            ),
-        }
-    )
-
-
 def _tokens(shape: str) -> int:
     return int(shape.partition("x")[2])
-
-
-def _lists_to_tuples(node: Any) -> Any:
-    """TOML has only lists, strict pydantic wants tuples for immutable fields."""
-    if isinstance(node, dict):
-        return {key: _lists_to_tuples(value) for key, value in node.items()}
-    return tuple(_lists_to_tuples(value) for value in node) if isinstance(node, list) else node
-
-
-def _complaint(item: Any) -> str:
-    """One error of pydantic as `field: reason (got value)`."""
-    field = ".".join(str(part) for part in item["loc"]) or "recipe"
-    if item["type"] == "extra_forbidden":
-        return f"{field}: unknown field; remove it or correct its name"
-    got = "" if item["type"] == "missing" or isinstance(item["input"], dict) else f" (got {item['input']!r})"
-    return f"{field}: {item['msg']}{got}"

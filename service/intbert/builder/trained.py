@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from intbert.builder.build import Build, exported_of
 from intbert.builder.checkpoint import save_checkpoint
 from intbert.builder.failure import BuildError
+from intbert.builder.finetune import TEACHER
 from intbert.builder.quantise.export import Exported
 from intbert.builder.recipe import Recipe
 from intbert.builder.stages import JsonObject
@@ -40,7 +41,7 @@ class TrainedBuild(Build):
         }
 
     def restore(self, folder: Path) -> JsonObject:
-        save_checkpoint(self.package_of_training, folder / "teacher")
+        save_checkpoint(self.package_of_training, folder / TEACHER)
         return {}
 
     def latency(self, draft: Package) -> JsonObject:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from intbert.builder.features import Feature
-from intbert.builder.recipe import parse_recipe
+from intbert.builder.recipe_file import parse_recipe
 from intbert.builder.variants.calibration import TOKENS_MAX, calibration_texts, same_lengths
 from intbert.builder.variants.static_plans import Calibrated
 

@@ -10,7 +10,7 @@ from intbert.arithmetic.program import Program
 from intbert.builder.families import load_bert
 from intbert.builder.prepared import PreparedData, prepare
 from intbert.builder.quantise import twin_logits
-from intbert.builder.recipe import load_recipe
+from intbert.builder.recipe_file import load_recipe
 from intbert.builder.variants import BUILDERS
 from intbert.builder.variants.contract import BuiltVariant, VariantInputs
 from intbert.model.package import Package, load_tensors

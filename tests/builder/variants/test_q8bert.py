@@ -17,7 +17,7 @@ from intbert.builder.backbone import load_model, load_tokenizer
 from intbert.builder.families import load_bert
 from intbert.builder.features import padding_collator
 from intbert.builder.prepared import prepare
-from intbert.builder.recipe import load_recipe
+from intbert.builder.recipe_file import load_recipe
 from intbert.builder.variants.contract import VariantInputs
 from intbert.builder.variants.q8bert import build_q8bert, factors_of, q8bert_graph, ranges, train_q8bert
 from intbert.builder.variants.q8bert_factors import channel_factors

@@ -1,0 +1,40 @@
+"""Several trainings from one checkpoint, and the mean of their weights (model soup: Wortsman et al. 2022)."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from intbert.builder.recipe import MemberSection, Recipe
+
+WEIGHTS_FILE = "model.safetensors"
+
+
+def recipe_of(recipe: Recipe, member: MemberSection) -> Recipe:
+    """The recipe as one member trains by it; the same data are held out."""
+    epochs = recipe.finetune.epochs if member.epochs is None else member.epochs
+    crop_fraction = recipe.span.crop_fraction if member.crop_fraction is None else member.crop_fraction
+    return recipe.model_copy(
+        update={
+            "seed": member.seed,
+            "data": recipe.data.model_copy(update={"holdout_seed": recipe.holdout_seed}),
+            "span": recipe.span.model_copy(update={"crop_fraction": crop_fraction}),
+            "finetune": recipe.finetune.model_copy(update={"epochs": epochs}),
+        }
+    )
+
+
+def average_checkpoints(folders: Sequence[Path], destination: Path) -> None:
+    """Write the first checkpoint to `destination`, with the mean of all checkpoints' weights in place of its own."""
+    shutil.copytree(folders[0], destination, dirs_exist_ok=True)
+    tensors = [load_file(folder / WEIGHTS_FILE) for folder in folders]
+    mean = {name: _mean([other[name] for other in tensors]) for name in tensors[0]}
+    save_file(mean, destination / WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    """Summed in double precision: the order of the members hardly matters."""
+    return torch.stack(list(tensors)).double().mean(dim=0).float()

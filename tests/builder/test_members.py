@@ -1,0 +1,85 @@
+"""Several trainings and the mean of their weights."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from intbert.builder.build import Build
+from intbert.builder.failure import RecipeError
+from intbert.builder.members import recipe_of
+from intbert.builder.pipeline import open_build
+from intbert.builder.recipe import Recipe
+from intbert.builder.recipe_file import parse_recipe
+from tests.builder.tiny_recipes import SENTIMENT, SPANS, write_recipe
+
+TRAINED_AND_UNTRAINED = "members = [{ seed = 5, epochs = 0.3 }, { seed = 6, epochs = 0 }]"
+
+
+def with_members(template: str, members: str) -> str:
+    """The template of a recipe with members."""
+    return template.replace("[finetune]\n", f"[finetune]\n{members.replace('{', '{{').replace('}', '}}')}\n")
+
+
+def parsed(template: str, members: str) -> Recipe:
+    """The recipe with members."""
+    return parse_recipe(tomllib.loads(with_members(template, members).format(checkpoint="c")), "test")
+
+
+def opened(template: str, members: str, folder: Path, checkpoint: Path, data: Path) -> Build:
+    """A build of it in the folder."""
+    path = write_recipe(folder, with_members(template, members), checkpoint)
+    return open_build(recipe_path=path, work_dir=folder / "work", data_root=data, progress=False)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Of a teacher."""
+    return load_file(folder / "teacher" / "model.safetensors")
+
+
+def test_the_teacher_is_the_mean_of_members_that_began_alike(tmp_path: Path, checkpoint: Path, sentiment: Path) -> None:
+    """Their new heads are those of the recipe's seed, whatever a member's own; one of no epochs stays as it began."""
+    run = opened(SENTIMENT, TRAINED_AND_UNTRAINED, tmp_path, checkpoint, sentiment)
+    run.stages.run("finetune", {}, run.finetune)
+    folder = tmp_path / "work" / "finetune"
+    trained, untrained = weights(folder / "seed-5"), weights(folder / "seed-6")
+    for name, mean in weights(folder).items():
+        assert torch.allclose(mean, (trained[name] + untrained[name]) / 2, atol=1e-7)
+    head, first_head = trained["classifier.weight"], untrained["classifier.weight"]
+    assert 0 < float((head - first_head).norm()) < 0.5 * float(first_head.norm())
+
+
+def test_a_finished_member_is_not_trained_again(tmp_path: Path, checkpoint: Path, questions: Path) -> None:
+    """After an interruption of the stage; members of span models draw their own questions."""
+    run = opened(SPANS, TRAINED_AND_UNTRAINED, tmp_path, checkpoint, questions)
+    said: list[str] = []
+    run.stages.say = said.append
+    folder = tmp_path / "work" / "finetune"
+    run.train_member(run.recipe.finetune.members[0], folder / "seed-5")
+    run.finetune(folder)
+    assert [line for line in said if "member with" in line] == [f"finetune: member with seed {seed}" for seed in (5, 6)]
+    assert weights(folder).keys() == weights(folder / "seed-6").keys()
+
+
+def test_a_member_has_its_own_seed_epochs_and_crops_but_the_same_data_held_out() -> None:
+    """What it does not say is the recipe's."""
+    recipe = parsed(SPANS, "members = [{ seed = 5, epochs = 0.5, crop_fraction = 0.25 }, { seed = 6 }]")
+    first, second = (recipe_of(recipe, member) for member in recipe.finetune.members)
+    assert (first.seed, first.finetune.epochs, first.span.crop_fraction) == (5, 0.5, 0.25)
+    assert (second.seed, second.finetune.epochs, second.span.crop_fraction) == (6, recipe.finetune.epochs, 0.0)
+    assert first.holdout_seed == second.holdout_seed == recipe.seed
+
+
+@pytest.mark.parametrize(
+    ("template", "complaint"),
+    [
+        (with_members(SENTIMENT, "members = [{ seed = 5 }, { seed = 5 }]"), "seeds that differ"),
+        (with_members(SPANS, "members = [{ seed = 5 }]") + '[mentor]\nbackbone = "m"\n', "cannot follow a mentor"),
+    ],
+)
+def test_wrong_members_are_refused(template: str, complaint: str) -> None:
+    """The error says why."""
+    with pytest.raises(RecipeError, match=complaint):
+        parse_recipe(tomllib.loads(template.format(checkpoint="c")), "test")

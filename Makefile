@@ -48,8 +48,8 @@ format: $(STAMPS)/test ## rewrite the sources in the project's style
 	$(BIN)/ruff format $(CHECKED)
 	$(BIN)/clang-format -i $(CPP_SOURCES)
 
-pytest: $(STAMPS)/test $(STAMPS)/package ## the tests alone (ARGS="-k name")
-	$(BIN)/pytest $(ARGS)
+pytest: $(STAMPS)/test $(STAMPS)/package ## the tests alone, two files at a time (ARGS="-k name")
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 sanitize: $(STAMPS)/test ## build the kernels' own check with ASan and UBSan and run it
 	$(CMAKE) -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_BUILD_TYPE=Debug \

@@ -109,9 +109,11 @@ def test_unreadable_and_malformed_files(tmp_path: Path) -> None:
 
 
 def test_smoke_is_small() -> None:
-    """A smoke recipe trains at most one epoch on few examples and has no gate."""
-    small = smoke(parse_recipe(tomllib.loads(MINIMAL), "here.toml"))
+    """A smoke recipe trains at most one epoch on few examples, each of its members too, and has no gate."""
+    members = "[finetune]\nmembers = [{ seed = 1 }, { seed = 2, epochs = 3 }, { seed = 3, epochs = 0 }]\n"
+    small = smoke(parse_recipe(tomllib.loads(MINIMAL + members), "here.toml"))
     assert small.finetune.epochs <= 1
+    assert [member.epochs for member in small.finetune.members] == [None, 1, 0]
     assert small.data.train_examples_max is not None
     assert small.report.gate_allowed_drop == 100
 

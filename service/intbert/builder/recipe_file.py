@@ -57,7 +57,15 @@ def smoke(recipe: Recipe) -> Recipe:
                     "logits": None,  # they are of the whole data
                 }
             ),
-            "finetune": recipe.finetune.model_copy(update={"epochs": min(1.0, recipe.finetune.epochs)}),
+            "finetune": recipe.finetune.model_copy(
+                update={
+                    "epochs": min(1.0, recipe.finetune.epochs),
+                    "members": tuple(
+                        member.model_copy(update={"epochs": member.epochs and min(1.0, member.epochs)})
+                        for member in recipe.finetune.members
+                    ),
+                }
+            ),
             "quantise": recipe.quantise.model_copy(
                 update={"epochs": min(1.0, recipe.quantise.epochs), "calibration_examples": SMOKE_DEV_EXAMPLES}
             ),

@@ -100,8 +100,7 @@ class Build:
                     **measured,
                     "calibration": scores["found"],
                     "verification": verified,
-                    "training": trained["training"],
-                    **({"outliers": trained["outliers"]} if "outliers" in trained else {}),
+                    **trained,
                     "variants": {name: built.measured for name, built in variants.items()},
                 },
             }
@@ -110,7 +109,10 @@ class Build:
         return self.write(draft, manifest, destination, replace=replace)
 
     def train(self) -> JsonObject:
-        """The teacher, then the model in integers: what every further variant and the package are made of."""
+        """The teacher, then the model in integers: what every further variant and the package are made of.
+
+        Returns what the card says of it (`card.measured`).
+        """
         sections = self.sections()
         sources = {name: source.sha256 for name, source in self.data.sources.items()}
         teacher_inputs = {**{key: sections[key] for key in RECIPE_SECTIONS_OF_TEACHER}, "sources": sources}
@@ -120,7 +122,8 @@ class Build:
             training["mentor"] = self.stages.run("mentor", self.mentor_inputs(sources), partial(self.mentor, mentor))
         self.stages.run("finetune", teacher_inputs, self.finetune)
         quantised = self.stages.run("quantise", sections["quantise"] or {}, self.quantise)
-        return {**quantised, "training": {**training, "student": quantised["student"]}}
+        training["student"] = quantised.pop("student")
+        return {**quantised, "training": training}
 
     def sections(self) -> JsonObject:
         """The recipe's, without defaults, so that a new optional field does not invalidate finished training."""
@@ -129,8 +132,11 @@ class Build:
 
     def teacher(self) -> PreTrainedModel:
         """What `finetune` left."""
-        folder = self.stages.folder / "finetune" / TEACHER
-        return load_bert(folder, spans=self.recipe.model.problem_type == "span_qa")
+        return load_bert(self.teacher_folder, spans=self.recipe.model.problem_type == "span_qa")
+
+    @property
+    def teacher_folder(self) -> Path:
+        return self.stages.folder / "finetune" / TEACHER
 
     def draft(self) -> Package:
         """What `export` left, its scores calibrated once `scores` is done."""
@@ -275,7 +281,7 @@ class Build:
     def export(self, variants: Mapping[str, BuiltVariant], folder: Path) -> JsonObject:
         teacher = self.teacher()
         exported = self.exported(teacher)
-        tokenizer_json = (self.stages.folder / "finetune" / TEACHER / "tokenizer.json").read_bytes()
+        tokenizer_json = (self.teacher_folder / "tokenizer.json").read_bytes()
         fp32 = folder / "fp32.onnx"
         export_fp32(teacher, fp32)
         parts = Ingredients(

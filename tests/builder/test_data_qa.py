@@ -1,6 +1,7 @@
 """Reading questions and cutting windows."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from intbert.runtime.squad import LabelledAnswer, LabelledQuestion
 CONTEXT = "the film was great . the cat is fine ."
 
 
-def recipe() -> Recipe:
-    """A span QA recipe for t.json and d.json."""
-    data = {"format": "squad", "train": ["t.json"], "dev": ["d.json"], "holdout_fraction": 0.5}
+def recipe(train: Sequence[str] = ("t.json",)) -> Recipe:
+    """A span QA recipe for the training files and d.json."""
+    data = {"format": "squad", "train": list(train), "dev": ["d.json"], "holdout_fraction": 0.5}
     return parse_recipe({"model": {"name": "m", "backbone": "b", "problem_type": "span_qa"}, "data": data}, "test")
 
 
@@ -49,6 +50,17 @@ def test_questions_are_read_and_split_by_paragraph(tmp_path: Path) -> None:
     splits = load_questions(recipe(), tmp_path)
     assert (len(splits.train), len(splits.holdout), len(splits.dev)) == (2, 2, 1)
     assert splits.sources["t.json"].rows == 4
+
+
+def test_some_files_can_be_trained_on_alone(tmp_path: Path) -> None:
+    """What is held out comes from all files, whichever are trained on."""
+    write(tmp_path, [paragraph(f"q{index}", [("great", 13)]) for index in range(4)])
+    (tmp_path / "u.json").write_text((tmp_path / "t.json").read_text("utf-8").replace('"id": "q', '"id": "u'), "utf-8")
+    two = recipe(train=["t.json", "u.json"])
+    every, some = load_questions(two, tmp_path), load_questions(two, tmp_path, ("u.json",))
+    assert some.holdout == every.holdout
+    assert some.train == tuple(question for question in every.train if question.id.startswith("u")) != ()
+    assert len(some.train) < len(every.train)
 
 
 @pytest.mark.parametrize(

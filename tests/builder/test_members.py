@@ -61,6 +61,7 @@ def test_a_finished_member_is_not_trained_again(tmp_path: Path, checkpoint: Path
     run.finetune(folder)
     assert [line for line in said if "member with" in line] == [f"finetune: member with seed {seed}" for seed in (5, 6)]
     assert weights(folder).keys() == weights(folder / "seed-6").keys()
+    assert [path.parent.parent.name for path in sorted(folder.rglob("training.json"))] == ["seed-5", "seed-6"]
 
 
 def test_a_member_has_its_own_seed_epochs_and_crops_but_the_same_data_held_out() -> None:
@@ -76,6 +77,8 @@ def test_a_member_has_its_own_seed_epochs_and_crops_but_the_same_data_held_out()
     ("template", "complaint"),
     [
         (with_members(SENTIMENT, "members = [{ seed = 5 }, { seed = 5 }]"), "seeds that differ"),
+        (with_members(SENTIMENT, 'members = [{ seed = 5, files = ["train.tsv"] }]'), "are for span_qa"),
+        (with_members(SPANS, 'members = [{ seed = 5, files = ["b.json"] }]'), r"\['b.json'\] are not"),
         (with_members(SPANS, "members = [{ seed = 5 }]") + '[mentor]\nbackbone = "m"\n', "cannot follow a mentor"),
     ],
 )

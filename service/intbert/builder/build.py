@@ -43,7 +43,7 @@ from intbert.builder.layer_report import layer_report, tensor_report
 from intbert.builder.members import average_checkpoints, recipe_of
 from intbert.builder.mentor import guided_features, train_mentor
 from intbert.builder.mentor_logits import LOGITS_FILE, MentorLogits
-from intbert.builder.prepared import PreparedData, prepare
+from intbert.builder.prepared import PreparedData, prepare, prepare_questions
 from intbert.builder.quantise import Scales, export_program
 from intbert.builder.quantise.export import Exported
 from intbert.builder.recipe import MemberSection, MentorSection, Recipe
@@ -214,7 +214,7 @@ class Build:
         recipe = recipe_of(self.recipe, member)
         if recipe.model.problem_type != "span_qa":
             return self.train_teacher(recipe, self.data, self.train_features(), folder)
-        data = prepare(recipe, self.data_root, self.tokenizer)
+        data = prepare_questions(recipe, self.data_root, self.tokenizer, member.files)
         return self.train_teacher(recipe, data, data.train, folder)
 
     def train_teacher(self, recipe: Recipe, data: PreparedData, train: Sequence[Feature], folder: Path) -> Path:

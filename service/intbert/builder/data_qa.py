@@ -33,16 +33,22 @@ class QuestionSplits:
     sources: Mapping[str, Source]
 
 
-def load_questions(recipe: Recipe, data_root: Path) -> QuestionSplits:
-    """Read and split the data of a span QA recipe. Raises DataError naming file and question."""
+def load_questions(recipe: Recipe, data_root: Path, files: Sequence[str] | None = None) -> QuestionSplits:
+    """Read and split the data of a span QA recipe. Raises DataError naming file and question.
+
+    files: those of `data.train` whose questions are trained on; none: all. The same ones are held out.
+    """
     sources: dict[str, Source] = {}
     groups: list[list[LabelledQuestion]] = []
+    trained: list[bool] = []
     for name in recipe.data.train:
         groups.extend(_read_paragraphs(name, data_root, sources))
+        trained.extend([files is None or name in files] * (len(groups) - len(trained)))
     dev, dev_sources = load_report_questions(recipe, recipe.data.dev, data_root)
     check_unique([question for group in groups for question in group])
     places = range(len(_first(groups, recipe.data.train_examples_max)))
     kept, held = split_holdout(places, recipe.data.holdout_fraction, recipe.holdout_seed)
+    kept = [place for place in kept if trained[place]]
     return QuestionSplits(
         train=tuple(question for place in kept for question in groups[place]),
         holdout=tuple(question for place in held for question in groups[place]),

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from intbert.builder.finetune import HISTORY_FILE
 from intbert.builder.recipe import MemberSection, Recipe
 
 WEIGHTS_FILE = "model.safetensors"
@@ -28,8 +29,11 @@ def recipe_of(recipe: Recipe, member: MemberSection) -> Recipe:
 
 
 def average_checkpoints(folders: Sequence[Path], destination: Path) -> None:
-    """Write the first checkpoint to `destination`, with the mean of all checkpoints' weights in place of its own."""
-    shutil.copytree(folders[0], destination, dirs_exist_ok=True)
+    """Write the first checkpoint to `destination`, with the mean of all checkpoints' weights in place of its own.
+
+    How each was trained stays beside each.
+    """
+    shutil.copytree(folders[0], destination, dirs_exist_ok=True, ignore=shutil.ignore_patterns(HISTORY_FILE))
     tensors = [load_file(folder / WEIGHTS_FILE) for folder in folders]
     mean = {name: _mean([other[name] for other in tensors]) for name in tensors[0]}
     save_file(mean, destination / WEIGHTS_FILE, metadata={"format": "pt"})

@@ -64,9 +64,9 @@ def load_elsewhere(recipe: Recipe, data_root: Path, labels: tuple[str, ...]) -> 
 
 def prepare(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokenizerFast) -> PreparedData:
     """Read, check and tokenise. Raises DataError."""
-    return (_prepare_questions if recipe.model.problem_type == "span_qa" else _prepare_texts)(
-        recipe, data_root, tokenizer
-    )
+    if recipe.model.problem_type == "span_qa":
+        return prepare_questions(recipe, data_root, tokenizer)
+    return _prepare_texts(recipe, data_root, tokenizer)
 
 
 def _prepare_texts(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokenizerFast) -> PreparedData:
@@ -96,8 +96,11 @@ def _prepare_texts(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokeniz
     )
 
 
-def _prepare_questions(recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokenizerFast) -> PreparedData:
-    splits = load_questions(recipe, data_root)
+def prepare_questions(
+    recipe: Recipe, data_root: Path, tokenizer: PreTrainedTokenizerFast, files: Sequence[str] | None = None
+) -> PreparedData:
+    """As `prepare`, of span QA; trained on are only questions of `files`, where given."""
+    splits = load_questions(recipe, data_root, files)
     questions = crop_contexts(splits.train, recipe.span.crop_fraction, recipe.seed)
     train = window_features(questions, tokenizer, recipe.span)
     return PreparedData(

@@ -132,6 +132,11 @@ class MemberSection(Section):
     crop_fraction: Fraction | None = Field(
         default=None, description="`span.crop_fraction` of this one; none: the recipe's."
     )
+    files: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Those of `data.train` that this one is trained on (span QA); none: all.",
+    )
 
 
 class FinetuneSection(Section):
@@ -323,6 +328,11 @@ class Recipe(Section):
             raise ValueError("finetune.members must have seeds that differ from each other")
         if self.model.problem_type == "span_qa" and self.mentor is not None and seeds:
             raise ValueError("finetune.members of span_qa draw their own questions and cannot follow a mentor")
+        files = [name for member in self.finetune.members for name in member.files or ()]
+        if files and self.model.problem_type != "span_qa":
+            raise ValueError("finetune.members.files are for span_qa; leave them out")
+        if unknown := sorted(set(files) - set(self.data.train)):
+            raise ValueError(f"finetune.members.files must be among data.train, and {unknown} are not")
         return self
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from intbert.builder.failure import RecipeError
 from intbert.builder.members import recipe_of
 from intbert.builder.pipeline import open_build
 from intbert.builder.recipe import Recipe
-from intbert.builder.recipe_file import parse_recipe
+from intbert.builder.recipe_file import parse_recipe, smoke
 from tests.builder.tiny_recipes import SENTIMENT, SPANS, write_recipe
 
 TRAINED_AND_UNTRAINED = "members = [{ seed = 5, epochs = 0.3 }, { seed = 6, epochs = 0 }]"
@@ -71,6 +71,15 @@ def test_a_member_has_its_own_seed_epochs_and_crops_but_the_same_data_held_out()
     assert (first.seed, first.finetune.epochs, first.span.crop_fraction) == (5, 0.5, 0.25)
     assert (second.seed, second.finetune.epochs, second.span.crop_fraction) == (6, recipe.finetune.epochs, 0.0)
     assert first.holdout_seed == second.holdout_seed == recipe.seed
+
+
+def test_a_smoke_recipe_trains_every_member_on_what_examples_there_are() -> None:
+    """Its few examples may all be of another file than a member's."""
+    recipe = parsed(SPANS, "members = [{ seed = 5 }]")
+    (name,) = recipe.data.train
+    listed = parsed(SPANS, f"members = [{{ seed = 5, files = ['{name}'] }}]")
+    assert [member.files for member in listed.finetune.members] == [(name,)]
+    assert [member.files for member in smoke(listed).finetune.members] == [None]
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,9 @@ def load_questions(recipe: Recipe, data_root: Path, files: Sequence[str] | None 
     groups: list[list[LabelledQuestion]] = []
     trained: list[bool] = []
     for name in recipe.data.train:
-        groups.extend(_read_paragraphs(name, data_root, sources))
-        trained.extend([files is None or name in files] * (len(groups) - len(trained)))
+        paragraphs = _read_paragraphs(name, data_root, sources)
+        groups.extend(paragraphs)
+        trained.extend([files is None or name in files] * len(paragraphs))
     dev, dev_sources = load_report_questions(recipe, recipe.data.dev, data_root)
     check_unique([question for group in groups for question in group])
     places = range(len(_first(groups, recipe.data.train_examples_max)))

@@ -13,6 +13,7 @@ from transformers import MPNetConfig, MPNetModel, PreTrainedTokenizerFast
 
 from intbert.builder.backbone import load_tokenizer
 from intbert.builder.failure import BackboneError, DataError, RecipeError
+from intbert.builder.finetune import training_arguments
 from intbert.builder.guided import FAR_BELOW, guided_collator
 from intbert.builder.mentor import Translation, guided_features, train_mentor
 from intbert.builder.mentor_logits import LOGITS_FILE, MentorLogits
@@ -183,6 +184,17 @@ def test_model_follows_its_mentor(tmp_path: Path, checkpoint: Path, sentiment: P
     assert measured["training"]["mentor"]["accuracy"] > 0.9
     assert manifest.card.metrics["int8"]["accuracy"] > 80
     assert "made here" in package.read("report.html").decode()
+
+
+def test_checkpoints_of_guided_models_are_told_apart_by_loss(tmp_path: Path, checkpoint: Path, mentor: Path) -> None:
+    """Without a mentor by accuracy: surer answers raise the loss of a model that still learns."""
+    alone = load_recipe(write_recipe(tmp_path, SENTIMENT, checkpoint))
+    guided = recipe_with_mentor(tmp_path, SENTIMENT, checkpoint, mentor)
+    chosen_by = [
+        training_arguments(recipe, tmp_path, evaluate=True, progress=False, examples=80).metric_for_best_model
+        for recipe in (alone, guided)
+    ]
+    assert chosen_by == ["accuracy", "loss"]
 
 
 def test_following_differently_trains_no_mentor_again(

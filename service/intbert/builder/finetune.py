@@ -103,7 +103,7 @@ def training_arguments(
         examples=examples,
         bf16=in_bfloat16(recipe.finetune.bf16),
         load_best_model_at_end=evaluate and recipe.finetune.average is None,  # averaging goes on from the end
-        metric_for_best_model="accuracy" if recipe.model.problem_type == "single_label_classification" else "loss",
+        metric_for_best_model="accuracy" if _chosen_by_accuracy(recipe) else "loss",
     )
 
 
@@ -144,6 +144,14 @@ def section_arguments(
         report_to="none",
         **more,
     )
+
+
+def _chosen_by_accuracy(recipe: Recipe) -> bool:
+    """Trained on labels alone a model grows surer than it is right, and its log loss rises while it still learns.
+
+    One that follows a mentor doesn't; then the loss tells checkpoints apart where accuracy, of a few hundred, can't.
+    """
+    return recipe.model.problem_type == "single_label_classification" and recipe.mentor is None
 
 
 def selection_metric(problem_type: ProblemType) -> Any:

@@ -8,7 +8,7 @@ Jiao et al. 2020, exchanges single words to the same end.)
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 SEED = 1  # one for all seeds of a recipe, so that they can share a mentor
 WORDS_MIN = 6  # of a text that is varied
@@ -25,9 +25,10 @@ def vary(texts: Sequence[str], count: int) -> list[str]:
     known = {" ".join(text.split()) for text in texts}
     ordered = sorted(known)
     varied = [text for text in ordered if len(text.split()) >= WORDS_MIN]
-    by_first_word: defaultdict[str, list[str]] = defaultdict(list)
+    alike: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)  # by first word: texts, and how many words
     for text in ordered:
-        by_first_word[text.split()[0]].append(text)
+        words = text.split()
+        alike[words[0]].append((text, len(words)))
     rng = random.Random(SEED)
     found: set[str] = set()
     for _ in range(TRIES_PER_TEXT * count if varied else 0):
@@ -35,7 +36,7 @@ def vary(texts: Sequence[str], count: int) -> list[str]:
             break
         words = rng.choice(varied).split()
         for _ in range(rng.choice(EXCHANGES)):
-            words = _exchanged(words, known, by_first_word, rng)
+            words = _exchanged(words, known, alike, rng)
         text = " ".join(words)
         if text not in known and len(words) <= WORDS_MAX:
             found.add(text)
@@ -44,19 +45,20 @@ def vary(texts: Sequence[str], count: int) -> list[str]:
     return variations
 
 
-def _exchanged(words: list[str], known: set[str], by_first_word: dict[str, list[str]], rng: random.Random) -> list[str]:
+def _exchanged(
+    words: list[str], known: set[str], alike: Mapping[str, Sequence[tuple[str, int]]], rng: random.Random
+) -> list[str]:
     """The words with one part exchanged; as they are where nothing fits."""
     parts = _parts(words, known)
     if not parts:
         return words
     start, end = rng.choice(parts)
     part, size = " ".join(words[start:end]), end - start
-    alike = by_first_word[words[start]]
     if size == 1:
-        fitting = [text for text in alike if len(text.split()) in PHRASE_WORDS]
+        fitting = [text for text, count in alike[words[start]] if count in PHRASE_WORDS]
     else:
-        lengths = size / LENGTH_RATIO_MAX, size * LENGTH_RATIO_MAX
-        fitting = [text for text in alike if lengths[0] <= len(text.split()) <= lengths[1] and text != part]
+        least, most = size / LENGTH_RATIO_MAX, size * LENGTH_RATIO_MAX
+        fitting = [text for text, count in alike[words[start]] if least <= count <= most and text != part]
     return [*words[:start], *rng.choice(fitting).split(), *words[end:]] if fitting else words
 
 

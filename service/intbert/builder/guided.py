@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerFast, Trainer
+from transformers import PreTrainedTokenizerFast
 
+from intbert.builder.batches import ShufflingTrainer
 from intbert.builder.features import Feature, padding_collator
 from intbert.builder.quantise.distil import logit_loss, logits_of
 from intbert.builder.recipe import Recipe
@@ -16,7 +17,7 @@ MENTOR_LOGITS = "mentor_logits"
 FAR_BELOW = -1e4  # the logit of padding
 
 
-class GuidedTrainer(Trainer):
+class GuidedTrainer(ShufflingTrainer):
     """transformers' Trainer, whose training loss is shared between the labels and the mentor's logits."""
 
     def __init__(self, *, recipe: Recipe, **arguments: Any) -> None:

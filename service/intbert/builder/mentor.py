@@ -20,12 +20,12 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerFast,
-    Trainer,
     set_seed,
 )
 from transformers.trainer_utils import get_last_checkpoint
 
 from intbert.builder.backbone import locate
+from intbert.builder.batches import ShufflingTrainer
 from intbert.builder.bfloat16 import in_bfloat16
 from intbert.builder.failure import BackboneError
 from intbert.builder.features import Feature, padding_collator
@@ -146,7 +146,7 @@ def train_mentor(
     longest = max(len(item["input_ids"]) for item, _ in inputs)
     check_memory(model, section.batch_examples, longest, bf16=bf16)
     checkpoints = folder / "checkpoints"
-    trainer = Trainer(
+    trainer = ShufflingTrainer(
         model=model,
         args=section_arguments(
             recipe,

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from intbert.builder.batches import ShufflingTrainer
 from intbert.builder.quantise.modules import QuantisedModel
 
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -42,7 +43,7 @@ class FreezeRanges(TrainerCallback):
             self._model.freeze_ranges()
 
 
-class DistillationTrainer(Trainer):
+class DistillationTrainer(ShufflingTrainer):
     """Trainer of a calibrated `QuantisedModel`, or of a `Q8Bert`; in evaluation the loss is the task's alone.
 
     Give `remove_unused_columns=False` and `label_names` in the arguments; `bf16` there changes nothing, since the model

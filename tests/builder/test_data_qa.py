@@ -61,6 +61,9 @@ def test_some_files_can_be_trained_on_alone(tmp_path: Path) -> None:
     assert some.holdout == every.holdout
     assert some.train == tuple(question for question in every.train if question.id.startswith("u")) != ()
     assert len(some.train) < len(every.train)
+    few = two.model_copy(update={"data": two.data.model_copy(update={"train_examples_max": 2})})
+    with pytest.raises(DataError, match=r"those of u\.json are held out, or come after data\.train_examples_max"):
+        load_questions(few, tmp_path, ("u.json",))
 
 
 @pytest.mark.parametrize(

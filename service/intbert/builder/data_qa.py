@@ -50,6 +50,11 @@ def load_questions(recipe: Recipe, data_root: Path, files: Sequence[str] | None 
     places = range(len(_first(groups, recipe.data.train_examples_max)))
     kept, held = split_holdout(places, recipe.data.holdout_fraction, recipe.holdout_seed)
     kept = [place for place in kept if trained[place]]
+    if not kept:
+        raise DataError(
+            f"no question is left to train on: those of {', '.join(files or recipe.data.train)} are held out, or come "
+            "after data.train_examples_max"
+        )
     return QuestionSplits(
         train=tuple(question for place in kept for question in groups[place]),
         holdout=tuple(question for place in held for question in groups[place]),

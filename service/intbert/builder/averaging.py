@@ -20,12 +20,11 @@ from intbert.builder.bfloat16 import in_bfloat16
 from intbert.builder.features import Feature
 from intbert.builder.guided import GuidedTrainer, guided_collator
 from intbert.builder.recipe import AverageSection, Recipe
+from intbert.builder.training_arguments import section_arguments
 from intbert.builder.training_log import report_to
 
 MEAN_FILE = "mean.pt"
-CHECKPOINTS_KEPT = 2
 WARMUP_STEPS = 50
-LOG_STEPS = 50
 
 
 class MeanOfWeights(TrainerCallback):
@@ -90,27 +89,16 @@ def average_weights(
     trainer = GuidedTrainer(
         recipe=recipe,
         model=model,
-        args=TrainingArguments(
-            output_dir=str(folder),
-            num_train_epochs=section.epochs,
-            per_device_train_batch_size=settings.batch_examples,
-            learning_rate=section.learning_rate,
+        args=section_arguments(
+            recipe.model_copy(update={"seed": recipe.seed + 1}),
+            settings.model_copy(update={"epochs": section.epochs, "learning_rate": section.learning_rate}),
+            folder,
+            evaluate=False,
+            progress=progress,
+            examples=len(train),
+            bf16=in_bfloat16(settings.bf16),
             lr_scheduler_type="constant_with_warmup",
             warmup_steps=WARMUP_STEPS,
-            weight_decay=settings.weight_decay,
-            seed=recipe.seed + 1,
-            data_seed=recipe.seed + 1,
-            bf16=in_bfloat16(settings.bf16),
-            use_cpu=not torch.cuda.is_available(),
-            dataloader_pin_memory=torch.cuda.is_available(),
-            train_sampling_strategy="group_by_length",
-            remove_unused_columns=False,
-            save_strategy="steps",
-            save_steps=settings.checkpoint_steps,
-            save_total_limit=CHECKPOINTS_KEPT,
-            logging_steps=LOG_STEPS,
-            disable_tqdm=not progress,
-            report_to="none",
         ),
         train_dataset=train,
         data_collator=guided_collator(tokenizer, settings.pad_multiple),

@@ -5,15 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from transformers import (
-    EvalPrediction,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from intbert.builder.averaging import average_weights
@@ -22,12 +14,11 @@ from intbert.builder.bfloat16 import in_bfloat16
 from intbert.builder.features import Feature
 from intbert.builder.guided import GuidedTrainer, guided_collator
 from intbert.builder.memory import check_memory
-from intbert.builder.recipe import FinetuneSection, MentorSection, ProblemType, Q8bertSection, QuantiseSection, Recipe
+from intbert.builder.recipe import Recipe
+from intbert.builder.training_arguments import section_arguments, selection_metric
 from intbert.builder.training_log import Say, report_to
 
 TEACHER, HISTORY_FILE = "teacher", "training.json"  # the folder of what was trained; the last file in it
-CHECKPOINTS_KEPT = 2
-LOG_STEPS = 50
 
 
 def finetune(
@@ -107,61 +98,12 @@ def training_arguments(
     )
 
 
-def section_arguments(
-    recipe: Recipe,
-    section: FinetuneSection | MentorSection | QuantiseSection | Q8bertSection,
-    folder: Path,
-    *,
-    evaluate: bool,
-    progress: bool,
-    examples: int,
-    **more: Any,
-) -> TrainingArguments:
-    """What all trainings have in common; `more` are the Trainer's own names."""
-    steps = max(1, round(section.epochs * -(-examples // section.batch_examples)))
-    return TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=section.epochs,
-        per_device_train_batch_size=section.batch_examples,
-        per_device_eval_batch_size=section.batch_examples,
-        learning_rate=section.learning_rate,
-        warmup_steps=round(section.warmup_fraction * steps),
-        weight_decay=section.weight_decay,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
-        train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,
-        label_names=["start_positions", "end_positions"] if recipe.model.problem_type == "span_qa" else ["labels"],
-        eval_strategy="steps" if evaluate else "no",
-        eval_steps=section.checkpoint_steps,
-        save_strategy="steps",
-        save_steps=section.checkpoint_steps,
-        save_total_limit=CHECKPOINTS_KEPT,
-        logging_steps=LOG_STEPS,
-        disable_tqdm=not progress,
-        report_to="none",
-        **more,
-    )
-
-
 def _chosen_by_accuracy(recipe: Recipe) -> bool:
     """Trained on labels alone a model grows surer than it is right, and its log loss rises while it still learns.
 
     One that follows a mentor doesn't; then the loss tells checkpoints apart where accuracy, of a few hundred, can't.
     """
     return recipe.model.problem_type == "single_label_classification" and recipe.mentor is None
-
-
-def selection_metric(problem_type: ProblemType) -> Any:
-    """The Trainer's `compute_metrics`: accuracy of single-label tasks; other tasks choose by loss alone."""
-
-    def accuracy(prediction: EvalPrediction) -> dict[str, float]:
-        logits = np.asarray(prediction.predictions)
-        return {"accuracy": float((logits.argmax(axis=-1) == prediction.label_ids).mean())}
-
-    return accuracy if problem_type == "single_label_classification" else None
 
 
 def save_teacher(

@@ -29,10 +29,10 @@ from intbert.builder.batches import ShufflingTrainer
 from intbert.builder.bfloat16 import in_bfloat16
 from intbert.builder.failure import BackboneError
 from intbert.builder.features import Feature, padding_collator
-from intbert.builder.finetune import section_arguments, selection_metric
 from intbert.builder.memory import check_memory
 from intbert.builder.mentor_logits import MentorLogits
 from intbert.builder.recipe import MentorSection, Recipe
+from intbert.builder.training_arguments import section_arguments, selection_metric
 from intbert.builder.training_log import Say, report_to
 
 PREDICT_TOKENS = 8192  # a batch: many, since a CPU rounds all weights anew for each

@@ -12,7 +12,6 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from intbert.builder.bfloat16 import in_bfloat16
 from intbert.builder.features import Feature, padding_collator
-from intbert.builder.finetune import section_arguments, selection_metric
 from intbert.builder.prepared import PreparedData
 from intbert.builder.quantise import (
     DistillationSettings,
@@ -23,6 +22,7 @@ from intbert.builder.quantise import (
     calibrate,
 )
 from intbert.builder.recipe import Recipe
+from intbert.builder.training_arguments import section_arguments, selection_metric
 from intbert.builder.training_log import Say, report_to
 
 STUDENT_FILE = "student.pt"

@@ -21,9 +21,9 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from intbert.builder.bfloat16 import in_bfloat16
 from intbert.builder.features import padding_collator
-from intbert.builder.finetune import section_arguments, selection_metric
 from intbert.builder.quantise import DistillationSettings, DistillationTrainer
 from intbert.builder.student import calibration_batches
+from intbert.builder.training_arguments import section_arguments, selection_metric
 from intbert.builder.training_log import report_to
 from intbert.builder.variants.contract import BuiltVariant, VariantInputs
 from intbert.builder.variants.plan import Grid, Plan, quantised_graph

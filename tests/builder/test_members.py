@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from intbert.builder.build import Build
-from intbert.builder.failure import RecipeError
-from intbert.builder.members import recipe_of
+from intbert.builder.failure import BackboneError, RecipeError
+from intbert.builder.members import average_checkpoints, recipe_of
 from intbert.builder.pipeline import open_build
 from intbert.builder.recipe import Recipe
 from intbert.builder.recipe_file import parse_recipe, smoke
@@ -49,6 +49,31 @@ def test_the_teacher_is_the_mean_of_members_that_began_alike(tmp_path: Path, che
         assert torch.allclose(mean, (trained[name] + untrained[name]) / 2, atol=1e-7)
     head, first_head = trained["classifier.weight"], untrained["classifier.weight"]
     assert 0 < float((head - first_head).norm()) < 0.5 * float(first_head.norm())
+
+
+def test_a_member_may_be_what_another_recipe_ended_with(tmp_path: Path, checkpoint: Path, sentiment: Path) -> None:
+    """With no epochs of its own it enters the mean as it is; its head too."""
+    first = opened(SENTIMENT, "members = [{ seed = 5, epochs = 0.3 }]", tmp_path, checkpoint, sentiment)
+    first.finetune(tmp_path / "first")
+    ended = weights(tmp_path / "first")
+    other = f"{{ seed = 7, epochs = 0, backbone = '{tmp_path / 'first' / 'teacher'}' }}"
+    members = f"members = [{{ seed = 6, epochs = 0 }}, {other}]"
+    run = opened(SENTIMENT, members, tmp_path, checkpoint, sentiment)
+    run.finetune(tmp_path / "work")
+    untrained = weights(tmp_path / "work" / "seed-6")
+    assert not torch.equal(ended["classifier.weight"], untrained["classifier.weight"])
+    for name, mean in weights(tmp_path / "work").items():
+        assert torch.allclose(mean, (ended[name] + untrained[name]) / 2, atol=1e-7)
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    """The error names the tensor and both shapes."""
+    for name, rows in (("one", 2), ("other", 3)):
+        (tmp_path / name).mkdir()
+        save_file({"a": torch.zeros(2, 2), "b": torch.zeros(rows, 2)}, tmp_path / name / "model.safetensors")
+    with pytest.raises(BackboneError, match="other cannot be averaged .*: b is 3x2 and 2x2"):
+        average_checkpoints([tmp_path / "one", tmp_path / "other"], tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
 
 
 def test_a_finished_member_is_not_trained_again(tmp_path: Path, checkpoint: Path, questions: Path) -> None:

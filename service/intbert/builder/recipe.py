@@ -121,13 +121,17 @@ class AverageSection(Section):
 
 
 class MemberSection(Section):
-    """One of several trainings from the same checkpoint."""
+    """One of several trainings whose weights are averaged."""
 
     seed: int = Field(
         ge=0, description="Seed of the order of examples, of dropout, and of what is drawn from the data."
     )
     epochs: float | None = Field(
         default=None, ge=0, description="`finetune.epochs` of this one; none: the recipe's, 0: the checkpoint as it is."
+    )
+    backbone: str | None = Field(
+        default=None,
+        description="`model.backbone` of this one, such as what another recipe ended with; none: the recipe's.",
     )
     crop_fraction: Fraction | None = Field(
         default=None, description="`span.crop_fraction` of this one; none: the recipe's."
@@ -169,7 +173,7 @@ class FinetuneSection(Section):
     average: AverageSection | None = Field(default=None, description="Weight averaging after training; none: without.")
     members: tuple[MemberSection, ...] = Field(
         default=(),
-        description="Trainings from the same checkpoint, each with a seed of its own, whose weights are averaged; "
+        description="Several trainings, each with a seed of its own, whose weights are averaged; "
         "empty: one, with the recipe's seed.",
     )
 

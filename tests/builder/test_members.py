@@ -1,6 +1,7 @@
 """Several trainings and the mean of their weights."""
 
 import tomllib
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from intbert.builder.build import Build
+from intbert.builder.card import member_of
 from intbert.builder.failure import BackboneError, RecipeError
 from intbert.builder.members import average_checkpoints, recipe_of
 from intbert.builder.pipeline import open_build
 from intbert.builder.recipe import Recipe
 from intbert.builder.recipe_file import parse_recipe, smoke
+from intbert.model.manifest import Member
 from tests.builder.tiny_recipes import SENTIMENT, SPANS, write_recipe
 
 TRAINED_AND_UNTRAINED = "members = [{ seed = 5, epochs = 0.3 }, { seed = 6, epochs = 0 }]"
@@ -96,6 +99,15 @@ def test_a_member_has_its_own_seed_epochs_and_crops_but_the_same_data_held_out()
     assert (first.seed, first.finetune.epochs, first.span.crop_fraction) == (5, 0.5, 0.25)
     assert (second.seed, second.finetune.epochs, second.span.crop_fraction) == (6, recipe.finetune.epochs, 0.0)
     assert first.holdout_seed == second.holdout_seed == recipe.seed
+
+
+def test_the_card_says_what_each_member_began_with(tmp_path: Path) -> None:
+    """Seed, checkpoint and the hash of its weights; of a hub name there is none."""
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    recipe = parsed(SENTIMENT, f"members = [{{ seed = 5, backbone = '{tmp_path}' }}, {{ seed = 6 }}]")
+    own, of_recipe = (member_of(recipe_of(recipe, member)) for member in recipe.finetune.members)
+    assert own == Member(seed=5, base_model=str(tmp_path), base_model_sha256=sha256(b"weights").hexdigest())
+    assert of_recipe == Member(seed=6, base_model=recipe.model.backbone)
 
 
 def test_a_smoke_recipe_trains_every_member_on_what_examples_there_are() -> None:

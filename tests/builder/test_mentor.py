@@ -222,7 +222,7 @@ def test_mentor_labels_variations(tmp_path: Path, checkpoint: Path, sentiment: P
     assert 0 < len(run.data.variations) <= 40
     assert not any("labels" in item for item in run.data.variations)
     run.train()
-    taught_features = run.train_features()
+    taught_features = run.train_features
     assert [item["labels"] for item in taught_features[: len(run.data.train)]] == [
         item["labels"] for item in run.data.train
     ]

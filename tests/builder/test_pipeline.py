@@ -12,7 +12,7 @@ import pytest
 from intbert.builder.failure import BuildError
 from intbert.builder.pipeline import build
 from intbert.builder.report import render_report
-from intbert.model.manifest import Calibration
+from intbert.model.manifest import Calibration, Member
 from intbert.model.package import Package
 from intbert.runtime.batch import TokenSequence
 from intbert.runtime.engines import load_engine
@@ -93,6 +93,20 @@ def test_files_of_other_domains_are_in_the_provenance(built: tuple[Path, Package
     entry = built[1].manifest.provenance.data[-1]
     assert (entry.name, entry.use, entry.rows, entry.licence) == ("elsewhere.tsv", "report", 30, "none needed")
     assert entry.sha256 == sha256((sentiment / "elsewhere.tsv").read_bytes()).hexdigest()
+
+
+def test_members_are_in_the_report(built: tuple[Path, Package]) -> None:
+    """A row for each, with what it began with; without members there is no such section."""
+    manifest = built[1].manifest
+    assert "<h2>Members</h2>" not in render_report(manifest).decode()
+    members = (
+        Member(seed=15, base_model="runs/first", base_model_sha256="ab" * 32),
+        Member(seed=16, base_model="hub/name"),
+    )
+    provenance = manifest.provenance.model_copy(update={"members": members})
+    page = render_report(manifest.model_copy(update={"provenance": provenance})).decode()
+    for words in ("<h2>Members</h2>", "runs/first", "abababababab…", "hub/name", "not a local file"):
+        assert words in page
 
 
 def test_reports_of_earlier_packages_are_rendered(built: tuple[Path, Package]) -> None:

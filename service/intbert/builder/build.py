@@ -189,6 +189,7 @@ class Build:
         """What a mentor speaks of: the training examples, then its variations of them."""
         return [*self.data.train, *self.data.variations]
 
+    @cached_property
     def train_features(self) -> Sequence[Feature]:
         """What fine-tuning trains on, with the mentor's logits where there is one."""
         if self.recipe.mentor is None:
@@ -203,7 +204,7 @@ class Build:
             trained = [self.train_member(member, folder / f"seed-{member.seed}") for member in members]
             average_checkpoints(trained, folder / TEACHER)
         else:
-            self.train_teacher(self.recipe, self.data, self.train_features(), folder)
+            self.train_teacher(self.recipe, self.data, self.train_features, folder)
         return {}
 
     def train_member(self, member: MemberSection, folder: Path) -> Path:
@@ -213,7 +214,7 @@ class Build:
         self.stages.say(f"finetune: member with seed {member.seed}")
         recipe = recipe_of(self.recipe, member)
         if recipe.model.problem_type != "span_qa":
-            return self.train_teacher(recipe, self.data, self.train_features(), folder)
+            return self.train_teacher(recipe, self.data, self.train_features, folder)
         data = prepare_questions(recipe, self.data_root, self.tokenizer, member.files)
         return self.train_teacher(recipe, data, data.train, folder)
 

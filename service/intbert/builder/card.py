@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from intbert.builder.data import Source
 from intbert.builder.failure import BuildError
 from intbert.builder.families import family_of
 from intbert.builder.footprint import measure_footprint
+from intbert.builder.members import recipe_of
 from intbert.builder.prepared import PreparedData
 from intbert.builder.quantise import Exported, twin_logits
 from intbert.builder.recipe import Recipe
@@ -30,6 +32,7 @@ from intbert.model.manifest import (
     Gate,
     KnownAnswer,
     Manifest,
+    Member,
     Mentor,
     Provenance,
     Variant,
@@ -168,9 +171,10 @@ def provenance(parts: Ingredients) -> Provenance:
     recipe = parts.recipe
     return Provenance(
         base_model=recipe.model.backbone,
-        base_model_sha256=_weights_sha256(Path(locate(recipe.model.backbone))),
+        base_model_sha256=_weights_sha256(recipe.model.backbone),
         base_model_licence=recipe.model.licences.get("backbone", "not stated"),
         mentor=mentor_of(recipe),
+        members=tuple(map(member_of, map(partial(recipe_of, recipe), recipe.finetune.members))),
         recipe=parts.recipe_text,
         seeds={"all": recipe.seed},
         overrides=dict(parts.overrides),
@@ -186,9 +190,15 @@ def mentor_of(recipe: Recipe) -> Mentor | None:
         return None
     return Mentor(
         model=recipe.mentor.backbone,
-        sha256=_weights_sha256(Path(locate(recipe.mentor.backbone))),
+        sha256=_weights_sha256(recipe.mentor.backbone),
         licence=recipe.model.licences.get("mentor", "not stated"),
     )
+
+
+def member_of(recipe: Recipe) -> Member:
+    """What one member was made of; `recipe` is the one that it was trained by."""
+    backbone = recipe.model.backbone
+    return Member(seed=recipe.seed, base_model=backbone, base_model_sha256=_weights_sha256(backbone))
 
 
 def data_files(parts: Ingredients) -> Iterator[DataFile]:
@@ -217,9 +227,9 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _weights_sha256(folder: Path) -> str | None:
+def _weights_sha256(backbone: str) -> str | None:
     """Of a local checkpoint's weights; None for a hub name, which the revision pins."""
-    path = folder / "model.safetensors"
+    path = Path(locate(backbone)) / "model.safetensors"
     return sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 

@@ -115,6 +115,14 @@ class Mentor(Record):
     licence: str
 
 
+class Member(Record):
+    """One of the trainings whose weights were averaged to the FP32 model."""
+
+    seed: int
+    base_model: str  # the checkpoint that it began with
+    base_model_sha256: Sha256 | None = None
+
+
 class Provenance(Record):
     """Where the model comes from, complete enough to build it again."""
 
@@ -122,6 +130,7 @@ class Provenance(Record):
     base_model_sha256: Sha256 | None = None
     base_model_licence: str
     mentor: Mentor | None = None
+    members: tuple[Member, ...] = ()
     recipe: str  # the recipe's whole text
     seeds: dict[str, int]
     overrides: dict[str, JsonValue] = Field(default_factory=dict)  # of the recipe, given on the command line

@@ -5,7 +5,6 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -174,7 +173,7 @@ def provenance(parts: Ingredients) -> Provenance:
         base_model_sha256=_weights_sha256(recipe.model.backbone),
         base_model_licence=recipe.model.licences.get("backbone", "not stated"),
         mentor=mentor_of(recipe),
-        members=tuple(map(member_of, map(partial(recipe_of, recipe), recipe.finetune.members))),
+        members=tuple(member_of(recipe_of(recipe, member)) for member in recipe.finetune.members),
         recipe=parts.recipe_text,
         seeds={"all": recipe.seed},
         overrides=dict(parts.overrides),

@@ -243,6 +243,15 @@ def test_existing_version_stays_unless_replaced(package: Package) -> None:
     assert Package.open(package.directory).sha256 == replaced.sha256 != package.sha256
 
 
+def test_same_files_and_card_are_the_same_package(package: Package) -> None:
+    """A package's hash tells whether a build was repeated, so it must not depend on the run."""
+    size = dimensions()
+    program = random_program(1, size)
+    manifest, files = make_manifest(program, size), make_files(program, size)
+    hashes = {write_package(package.directory, manifest, files, replace=True).sha256 for _ in range(5)}
+    assert len(hashes) == 1
+
+
 def test_place_must_match_the_names(tmp_path: Path) -> None:
     """A package in another model's folder would answer for it."""
     size = dimensions()

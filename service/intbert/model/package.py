@@ -275,7 +275,8 @@ def _write_files(staged: Path, manifest: Manifest, files: Mapping[str, bytes | P
         write_durably(staged / name, content)
         entries[name] = FileEntry(bytes=len(content), sha256=sha256(content).hexdigest())
         if name in integer_files:
-            tensors[name] = {key: _tensor_entry(array) for key, array in load_tensors(content, name).items()}
+            # In order of names: safetensors reads in any order, and the manifest's hash is the package's
+            tensors[name] = {key: _tensor_entry(array) for key, array in sorted(load_tensors(content, name).items())}
     first = tensors.pop(next(iter(integer_files), ""), {})
     variants = {
         name: variant.model_copy(

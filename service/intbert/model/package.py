@@ -188,12 +188,15 @@ def write_package(
 
 
 def load_tensors(content: bytes, where: str) -> dict[str, Any]:
-    """name -> array of a safetensors file. TensorError when it is none."""
+    """name -> array of a safetensors file, in order of names. TensorError when it is none.
+
+    The library's own order differs from call to call, and what is listed in the manifest is hashed as the package.
+    """
     try:
         tensors: dict[str, Any] = load(content)
     except (SafetensorError, ValueError, KeyError) as error:
         raise TensorError(f"{where} is not a readable safetensors file: {error}") from error
-    return tensors
+    return dict(sorted(tensors.items()))
 
 
 def read_manifest_bytes(directory: Path) -> bytes:
@@ -275,8 +278,7 @@ def _write_files(staged: Path, manifest: Manifest, files: Mapping[str, bytes | P
         write_durably(staged / name, content)
         entries[name] = FileEntry(bytes=len(content), sha256=sha256(content).hexdigest())
         if name in integer_files:
-            # In order of names: safetensors reads in any order, and the manifest's hash is the package's
-            tensors[name] = {key: _tensor_entry(array) for key, array in sorted(load_tensors(content, name).items())}
+            tensors[name] = {key: _tensor_entry(array) for key, array in load_tensors(content, name).items()}
     first = tensors.pop(next(iter(integer_files), ""), {})
     variants = {
         name: variant.model_copy(
